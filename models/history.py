@@ -1,0 +1,121 @@
+"""What a student's past says about the next answer: the features of the logistic models.
+
+A feature at time t uses interactions before t and the skill asked at t, of the same row only.
+All of it is two segmented scans, one over the row and one over the row sorted by skill, so that
+long histories cost log2(time) vector operations instead of a loop.
+
+Sources: wins and failures are Performance Factors Analysis (Pavlik, Cen and Koedinger 2009,
+"Performance Factors Analysis: a new alternative to Knowledge Tracing"); decayed success is R-PFA's
+(Galyardt and Goldin 2015, "Move your lamp post: recent data reflects learner knowledge better than
+older data"), here at two speeds; overall counts and logarithms follow Gervet, Koedinger, Schneider
+and Mitchell 2020, "When is Deep Learning the Best Approach to Knowledge Tracing?".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from fedtrace.models.interactions import Batch
+
+FAST_DECAY: Final = 0.7
+SLOW_DECAY: Final = 0.9
+"""What is left of an answer's weight after one more answer."""
+
+FEATURES: Final = (
+    "log_wins_skill",
+    "log_failures_skill",
+    "log_wins_overall",
+    "log_failures_overall",
+    "fast_success_skill",
+    "slow_success_skill",
+    "fast_success_overall",
+    "slow_success_overall",
+    "last_answer_same_skill",
+    "last_answer_other_skill",
+    "same_skill",
+    "success_rate_skill",
+    "success_rate_overall",
+)
+"""Names of the columns. All are 0 where there is no past, so that 0 means "nothing known"."""
+
+COUNTS: Final = slice(0, 4)
+"""The columns of ``FEATURES`` that PFA uses."""
+
+
+def with_history(batch: Batch) -> Batch:
+    """The same batch carrying its features, so that many passes over it compute them once."""
+    return replace(batch, history=history(batch))
+
+
+def history(batch: Batch) -> Tensor:
+    """float32 [row, time, feature]: the batch's own features, computed where it has none."""
+    if batch.history is not None:
+        return batch.history
+    right = batch.correct
+    signed = 2 * right - 1
+    answers = torch.stack([right, 1 - right, signed, signed], dim=2)  # [row, time, 4]
+    on_skill = _on_same_skill(answers, batch.skills)
+    overall = _past(answers, torch.arange(right.shape[1]).expand_as(right))
+
+    same = torch.zeros_like(right)
+    same[:, 1:] = (batch.skills[:, 1:] == batch.skills[:, :-1]).to(right.dtype)
+    last = torch.zeros_like(right)
+    last[:, 1:] = signed[:, :-1]
+    recent = torch.stack([last * same, last * (1 - same), same], dim=2)
+    rates = torch.stack([_success_rate(on_skill), _success_rate(overall)], dim=2)
+    return torch.cat(
+        [
+            on_skill[..., :2].log1p(),
+            overall[..., :2].log1p(),
+            on_skill[..., 2:],
+            overall[..., 2:],
+            recent,
+            rates,
+        ],
+        dim=2,
+    )
+
+
+def _success_rate(past: Tensor) -> Tensor:
+    """Laplace's rule of succession, (wins + 1) / (answers + 2), around its value for no past."""
+    wins, failures = past[..., 0], past[..., 1]
+    return (wins + 1) / (wins + failures + 2) - 0.5
+
+
+def _on_same_skill(answers: Tensor, skills: Tensor) -> Tensor:
+    """``_past`` over each row's earlier answers on the skill asked now."""
+    by_skill = torch.argsort(skills, dim=1, stable=True)  # keeps time order within a skill
+    grouped = skills.gather(1, by_skill)
+    time = torch.arange(skills.shape[1]).expand_as(skills)
+    begins = torch.ones_like(grouped, dtype=torch.bool)
+    begins[:, 1:] = grouped[:, 1:] != grouped[:, :-1]
+    rank = time - torch.where(begins, time, 0).cummax(dim=1).values
+    index = by_skill[..., None].expand_as(answers)
+    return torch.zeros_like(answers).scatter(1, index, _past(answers.gather(1, index), rank))
+
+
+def _past(answers: Tensor, rank: Tensor) -> Tensor:
+    """Wins, failures, fast and slow success before each interaction of its segment.
+
+    Args:
+        answers: float32 [row, time, 4]: right, wrong, and the signed answer twice.
+        rank: int64 [row, time], how many interactions of the same segment come before.
+
+    Returns:
+        float32 [row, time, 4]: two counts, and two means of -1 and 1 whose weights decay and
+        sum to at most 1, so that a short past stays close to 0.
+    """
+    decay = torch.tensor([1.0, 1.0, FAST_DECAY, SLOW_DECAY])
+    scale = torch.tensor([1.0, 1.0, 1 / FAST_DECAY - 1, 1 / SLOW_DECAY - 1])
+    # Hillis and Steele 1986: after the step with shift k, a cell sums its last 2k answers.
+    total, shift = answers, 1
+    longest = int(rank.max()) if rank.numel() else 0
+    while shift <= longest:
+        earlier = total[:, :-shift] * (decay**shift) * (rank[:, shift:, None] >= shift)
+        total = torch.cat([total[:, :shift], total[:, shift:] + earlier], dim=1)
+        shift *= 2
+    return (total - answers) * scale

@@ -1,0 +1,238 @@
+"""The knowledge-tracing networks: from a batch of interactions to the next answers' logits.
+
+All parameters sit in ``nn.Embedding``, ``nn.Linear`` and ``nn.LSTM`` layers that a forward pass
+calls exactly once, and a row's logits depend on that row alone. The private trainer keeps its
+per-student books for exactly that.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedtrace.models.history import COUNTS, FEATURES, history, with_history
+from fedtrace.models.interactions import Batch
+
+Architecture = Literal["dkt", "pfa", "shared-logistic", "residual-dkt"]
+ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
+
+HEAD_STDDEV = 0.1
+"""Spread of a fresh DKT head: small, so that the first predictions are near one half."""
+
+
+class KnowledgeModel(nn.Module, ABC):
+    """A model of whether a student will answer the next question right.
+
+    Attributes:
+        skills: the size of the skill catalogue; a batch holds ids below it.
+    """
+
+    def __init__(self, skills: int) -> None:
+        super().__init__()
+        self.skills = skills
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """float32 [row, time]: the logit of ``correct[t]`` given ``skills[t]`` and all before t."""
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch with whatever ``forward`` would compute from it alone, for repeated passes."""
+        return batch
+
+
+class DKT(KnowledgeModel):
+    """Deep Knowledge Tracing (Piech et al. 2015, "Deep Knowledge Tracing", section 3).
+
+    An LSTM reads (skill, answer) pairs. The head scores only the skill that is asked next, so a
+    student moves no row of a skill they never met.
+
+    Args:
+        skills: catalogue size.
+        embedding_size: width of a (skill, answer) pair's embedding.
+        hidden_size: width of the LSTM's state.
+    """
+
+    def __init__(self, skills: int, *, embedding_size: int, hidden_size: int) -> None:
+        super().__init__(skills)
+        self.answered = nn.Embedding(2 * skills, embedding_size)
+        self.memory = nn.LSTM(embedding_size, hidden_size, batch_first=True)
+        self.asked = nn.Embedding(skills, hidden_size)
+        self.easiness = nn.Embedding(skills, 1)
+        nn.init.normal_(self.asked.weight, std=HEAD_STDDEV)
+        nn.init.zeros_(self.easiness.weight)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """See ``KnowledgeModel.forward``; without a past, the skill's easiness decides alone."""
+        known = _recall(self.answered, self.memory, batch)
+        score = (known * self.asked(batch.skills)).sum(dim=2)
+        return score + _column(self.easiness(batch.skills))
+
+
+class PFA(KnowledgeModel):
+    """Performance Factors Analysis with overall counts (Pavlik et al. 2009; Gervet et al. 2020).
+
+    Each skill has an easiness and weights for the student's wins and failures on it; two more
+    weights, common to all skills, are for wins and failures on anything. Counts enter as
+    log(1 + count), as in Gervet et al.'s best logistic models.
+    """
+
+    def __init__(self, skills: int) -> None:
+        super().__init__(skills)
+        self.easiness_wins_failures = nn.Embedding(skills, 3)
+        self.overall = nn.Linear(2, 1, bias=False)
+        nn.init.zeros_(self.easiness_wins_failures.weight)
+        nn.init.zeros_(self.overall.weight)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """See ``KnowledgeModel.forward``."""
+        counts = history(batch)[..., COUNTS]  # [row, time, wins and failures on skill, overall]
+        of_skill = self.easiness_wins_failures(batch.skills)
+        on_skill = (of_skill[..., 1:] * counts[..., :2]).sum(dim=2)
+        return of_skill[..., 0] + on_skill + _column(self.overall(counts[..., 2:]))
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Compute the counts once."""
+        return with_history(batch)
+
+
+class SharedLogistic(KnowledgeModel):
+    """Logistic regression on rich history features whose weights all skills share.
+
+    14 shared weights (13 features and an intercept) and one easiness a skill: so few parameters
+    lose almost nothing to the noise of a small epsilon. The features are described, with their
+    sources, in ``fedtrace.models.history``.
+    """
+
+    def __init__(self, skills: int) -> None:
+        super().__init__(skills)
+        self.shared = nn.Linear(len(FEATURES), 1)
+        self.easiness = nn.Embedding(skills, 1)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """See ``KnowledgeModel.forward``."""
+        return _column(self.shared(history(batch))) + _column(self.easiness(batch.skills))
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Compute the features once."""
+        return with_history(batch)
+
+
+class ResidualDKT(KnowledgeModel):
+    """``SharedLogistic`` plus what a small DKT adds to its logit.
+
+    The correction's head starts at zero, so that training starts from the base's predictions and
+    the LSTM only has to learn what the features miss.
+
+    Args:
+        skills: catalogue size.
+        embedding_size: width of a (skill, answer) pair's embedding.
+        hidden_size: width of the LSTM's state.
+    """
+
+    def __init__(self, skills: int, *, embedding_size: int, hidden_size: int) -> None:
+        super().__init__(skills)
+        self.base = SharedLogistic(skills)
+        self.answered = nn.Embedding(2 * skills, embedding_size)
+        self.memory = nn.LSTM(embedding_size, hidden_size, batch_first=True)
+        self.correction = nn.Embedding(skills, hidden_size)
+        nn.init.zeros_(self.correction.weight)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """See ``KnowledgeModel.forward``."""
+        known = _recall(self.answered, self.memory, batch)
+        base: Tensor = self.base(batch)
+        return base + (known * self.correction(batch.skills)).sum(dim=2)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Compute the base's features once."""
+        return with_history(batch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """What a plan says about a model; with a seed it fixes every initial parameter.
+
+    Attributes:
+        architecture: one of ``ARCHITECTURES``.
+        skills: catalogue size, at least 1.
+        hidden_size: width of an LSTM's state, at least 1; the logistic models have none.
+        embedding_size: width of an LSTM's input, at least 1; the logistic models have none.
+
+    Raises:
+        ValueError: an unknown architecture or a size below 1.
+    """
+
+    architecture: Architecture
+    skills: int
+    hidden_size: int
+    embedding_size: int
+
+    def __post_init__(self) -> None:
+        """Refuse what no network can be built from."""
+        if self.architecture not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise ValueError(f"unknown architecture {self.architecture!r}; known: {known}")
+        for name in ("skills", "hidden_size", "embedding_size"):
+            size = getattr(self, name)
+            if size < 1:
+                raise ValueError(f"{name} is at least 1, not {size}")
+
+
+_BUILDERS: Mapping[Architecture, Callable[[ModelSpec], KnowledgeModel]] = MappingProxyType(
+    {
+        "dkt": lambda spec: DKT(
+            spec.skills, embedding_size=spec.embedding_size, hidden_size=spec.hidden_size
+        ),
+        "pfa": lambda spec: PFA(spec.skills),
+        "shared-logistic": lambda spec: SharedLogistic(spec.skills),
+        "residual-dkt": lambda spec: ResidualDKT(
+            spec.skills, embedding_size=spec.embedding_size, hidden_size=spec.hidden_size
+        ),
+    }
+)
+
+
+def build(spec: ModelSpec, seed: int) -> KnowledgeModel:
+    """A fresh network; equal arguments make equal parameters, whatever ran before.
+
+    The logistic models start at zero and ignore the seed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _BUILDERS[spec.architecture](spec)
+
+
+def student_losses(model: KnowledgeModel, batch: Batch) -> Tensor:
+    """float32 [row]: each row's mean cross-entropy over its own predictions; 0 where it has none.
+
+    A mean a row, never over the batch: one student's loss cannot depend on who else is there.
+    """
+    losses = functional.binary_cross_entropy_with_logits(
+        model(batch), batch.correct, reduction="none"
+    )
+    own = torch.where(batch.predicted, losses, 0.0).sum(dim=1)
+    return own / batch.predicted.sum(dim=1).clamp(min=1)
+
+
+def _recall(answered: nn.Embedding, memory: nn.LSTM, batch: Batch) -> Tensor:
+    """float32 [row, time, hidden]: the LSTM's state before each interaction; zeros at the first.
+
+    A skill's rows for wrong and right answers are neighbours, at 2 * skill and 2 * skill + 1.
+    """
+    states, _ = memory(answered(2 * batch.skills + batch.correct.to(torch.int64)))
+    before: Tensor = functional.pad(states[:, :-1], (0, 0, 1, 0))
+    return before
+
+
+def _column(single: Tensor) -> Tensor:
+    """[row, time, 1] -> [row, time]."""
+    return single.squeeze(2)
