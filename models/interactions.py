@@ -39,12 +39,9 @@ class Interactions:
 
     def __post_init__(self) -> None:
         """Refuse arrays that contradict each other."""
-        dtypes = (self.skills.dtype, self.correct.dtype, self.offsets.dtype)
-        if dtypes != (np.int32, np.int8, np.int64):
-            raise ValueError(
-                "skills, correct and offsets are int32, int8 and int64, "
-                f"not {', '.join(str(dtype) for dtype in dtypes)}"
-            )
+        dtypes = ", ".join(str(part.dtype) for part in (self.skills, self.correct, self.offsets))
+        if dtypes != "int32, int8, int64":
+            raise ValueError(f"skills, correct, offsets are int32, int8, int64, not {dtypes}")
         if self.skills.ndim != 1 or self.skills.shape != self.correct.shape:
             raise ValueError(
                 f"{self.skills.shape} skills and {self.correct.shape} answers do not match"
@@ -62,7 +59,7 @@ class Interactions:
             )
         if len(self.skills) and self.skills.min() < 0:
             raise ValueError("a skill id is negative; ids start at 0")
-        if len(self.correct) and not (0 <= self.correct.min() and self.correct.max() <= 1):
+        if len(self.correct) and not (self.correct.min() >= 0 and self.correct.max() <= 1):
             raise ValueError("an answer is neither 0 nor 1")
 
     def __len__(self) -> int:
@@ -178,12 +175,6 @@ class Batch:
     correct: Tensor
     predicted: Tensor
     history: Tensor | None = None
-
-    @property
-    def lengths(self) -> Tensor:
-        """int64 [row], interactions a row; rows without a prediction count as 0."""
-        counts = self.predicted.sum(dim=1)
-        return counts + (counts > 0)
 
 
 def to_batch(interactions: Interactions) -> Batch:

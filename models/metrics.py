@@ -48,15 +48,15 @@ def evaluate(logits: npt.NDArray[np.floating], correct: npt.NDArray[np.integer])
         correct: int [predictions], 0 or 1.
 
     Raises:
-        ValueError: shapes differ, nothing to judge, or a logit that is not a number.
+        ValueError: shapes differ, nothing to judge, or a logit that is not finite.
     """
     if logits.shape != correct.shape or logits.ndim != 1:
         raise ValueError(f"{logits.shape} logits and {correct.shape} answers do not match")
     if not len(logits):
         raise ValueError("there is no prediction to judge")
     scores = logits.astype(np.float64)
-    if np.isnan(scores).any():
-        raise ValueError("a logit is not a number")
+    if not np.isfinite(scores).all():
+        raise ValueError("a logit is not finite")
     right = correct.astype(np.float64)
     return Metrics(
         auc=_auc(scores, right),

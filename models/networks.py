@@ -71,7 +71,7 @@ class DKT(KnowledgeModel):
     def forward(self, batch: Batch) -> Tensor:
         """See ``KnowledgeModel.forward``; without a past, the skill's easiness decides alone."""
         known = _recall(self.answered, self.memory, batch)
-        score = (known * self.asked(batch.skills)).sum(dim=2)
+        score: Tensor = (known * self.asked(batch.skills)).sum(dim=2)
         return score + _column(self.easiness(batch.skills))
 
 
@@ -93,8 +93,8 @@ class PFA(KnowledgeModel):
     def forward(self, batch: Batch) -> Tensor:
         """See ``KnowledgeModel.forward``."""
         counts = history(batch)[..., COUNTS]  # [row, time, wins and failures on skill, overall]
-        of_skill = self.easiness_wins_failures(batch.skills)
-        on_skill = (of_skill[..., 1:] * counts[..., :2]).sum(dim=2)
+        of_skill: Tensor = self.easiness_wins_failures(batch.skills)
+        on_skill: Tensor = (of_skill[..., 1:] * counts[..., :2]).sum(dim=2)
         return of_skill[..., 0] + on_skill + _column(self.overall(counts[..., 2:]))
 
     def prepare(self, batch: Batch) -> Batch:
@@ -149,8 +149,9 @@ class ResidualDKT(KnowledgeModel):
     def forward(self, batch: Batch) -> Tensor:
         """See ``KnowledgeModel.forward``."""
         known = _recall(self.answered, self.memory, batch)
+        correction: Tensor = (known * self.correction(batch.skills)).sum(dim=2)
         base: Tensor = self.base(batch)
-        return base + (known * self.correction(batch.skills)).sum(dim=2)
+        return base + correction
 
     def prepare(self, batch: Batch) -> Batch:
         """Compute the base's features once."""

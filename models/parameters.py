@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector
 
 from fedtrace.models.networks import KnowledgeModel
 
@@ -56,11 +56,15 @@ def from_vector(model: nn.Module, vector: npt.NDArray[np.floating]) -> None:
         raise ValueError(
             f"the model has {expected} parameters, the vector's shape is {vector.shape}"
         )
-    if not np.isfinite(vector).all():
+    values = torch.from_numpy(vector.astype(np.float32))
+    if not values.isfinite().all():
         raise ValueError("the vector holds a value that is not finite")
     with torch.no_grad():
-        copied = torch.from_numpy(vector.astype(np.float32))
-        vector_to_parameters(copied, model.parameters())
+        start = 0
+        for parameter in model.parameters():
+            part = values[start : start + parameter.numel()]
+            parameter.copy_(part.view_as(parameter))
+            start += parameter.numel()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
