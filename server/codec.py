@@ -1,0 +1,109 @@
+"""Vectors as safetensors bytes and back: one tensor, of a known name, type and shape.
+
+What arrives is expected in full before it is read: the receiver names the tensor and derives
+from it the largest number of bytes worth looking at. Only the canonical encoding is accepted, so
+that nothing else (a second tensor, a metadata block, padding) can travel inside a payload.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
+
+HEADER_ALLOWANCE_BYTES = 512
+"""Room for the safetensors header of one tensor; a real one takes about 80 bytes."""
+
+_DTYPES: dict[str, tuple[str, type[np.floating[Any]]]] = {
+    "float32": ("F32", np.float32),
+    "float64": ("F64", np.float64),
+}
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """The one tensor that a payload may hold."""
+
+    name: str
+    dtype: Literal["float32", "float64"]
+    shape: tuple[int, ...]
+
+    @property
+    def limit_bytes(self) -> int:
+        """The largest encoding of this tensor that is worth parsing."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize + HEADER_ALLOWANCE_BYTES
+
+
+def checkpoint_spec(parameters: int) -> TensorSpec:
+    """Global parameters: ``parameters``, float32 [parameters]."""
+    return TensorSpec(name="parameters", dtype="float32", shape=(parameters,))
+
+
+def update_spec(parameters: int) -> TensorSpec:
+    """One school's contribution to a round: ``update``, float32 [parameters]."""
+    return TensorSpec(name="update", dtype="float32", shape=(parameters,))
+
+
+def histograms_spec(bins: int) -> TensorSpec:
+    """One school's evaluation: ``histograms``, float64 [2, bins] (wrong, right answers)."""
+    return TensorSpec(name="histograms", dtype="float64", shape=(2, bins))
+
+
+def encode(array: FloatArray, spec: TensorSpec) -> bytes:
+    """The canonical safetensors bytes of ``array`` as the tensor that ``spec`` names.
+
+    Raises:
+        ValueError: the array has another shape than ``spec``.
+    """
+    if array.shape != spec.shape:
+        raise ValueError(f"{spec.name} has shape {array.shape}, expected {spec.shape}")
+    values = np.ascontiguousarray(array, dtype=_DTYPES[spec.dtype][1])
+    return bytes(save({spec.name: values}))
+
+
+def decode(payload: bytes, spec: TensorSpec) -> FloatArray:
+    """Read the one tensor that ``spec`` describes; whether it is finite is not asked here.
+
+    Raises:
+        ValueError: the bytes are too many, are no safetensors, hold another tensor than ``spec``
+            or more than that tensor.
+    """
+    if len(payload) > spec.limit_bytes:
+        raise ValueError(f"{len(payload)} bytes for {spec.name}, at most {spec.limit_bytes}")
+    try:
+        tensors = deserialize(payload)
+    except SafetensorError as error:
+        raise ValueError(f"{spec.name} is no safetensors file") from error
+    expected, dtype = _DTYPES[spec.dtype]
+    described = [(name, found["dtype"], tuple(found["shape"])) for name, found in tensors]
+    if described != [(spec.name, expected, spec.shape)]:
+        raise ValueError(
+            f"the file does not hold exactly one tensor {spec.name} of type {expected} "
+            f"and shape {spec.shape}"
+        )
+    data = bytes(tensors[0][1]["data"])
+    array = np.frombuffer(data, dtype=dtype).reshape(spec.shape)
+    if encode(array, spec) != payload:
+        raise ValueError(f"{spec.name} is not in its canonical encoding")
+    return array
+
+
+def encode_sum(total: npt.NDArray[np.float64]) -> bytes:
+    """A running sum for the store: float64, little-endian, nothing else."""
+    return total.astype("<f8").tobytes()
+
+
+def decode_sum(data: bytes) -> npt.NDArray[np.float64]:
+    """Read back what `encode_sum` wrote.
+
+    Raises:
+        ValueError: the length is no multiple of eight bytes.
+    """
+    return np.frombuffer(data, dtype="<f8").astype(np.float64)
