@@ -1,0 +1,194 @@
+"""Reading answers from a CSV file into minimised interactions, one record a student.
+
+The file streams; what stays in memory is seventeen bytes an answer plus the student numbers.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fedtrace.client.ingest.catalogue import MAX_NAME_LENGTH, Catalogue
+from fedtrace.client.ingest.mapping import Mapping
+from fedtrace.client.ingest.merging import every_row, one_answer_a_place
+from fedtrace.client.ingest.report import ImportReport, Merged, Reason, Rejections
+from fedtrace.client.ingest.table import Table, open_table
+from fedtrace.client.sealing import AnswerArray, SkillArray, StudentRecord
+
+MAX_ORDER = 2.0**53
+"""Beyond it a 64-bit float no longer tells neighbouring whole numbers apart."""
+
+MAX_UNKNOWN_NAMES = 1_000
+UNKNOWN_NAMES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What a file said about a school's students, with the account of how it was read.
+
+    Attributes:
+        report: counts and reasons.
+        external_ids: the school's student numbers, in order of first appearance.
+        skills: int32 [interactions], student by student, in time order.
+        correct: int8 [interactions].
+        offsets: int64 [students + 1]; student i owns ``offsets[i]:offsets[i + 1]``.
+    """
+
+    report: ImportReport
+    external_ids: Sequence[str]
+    skills: SkillArray
+    correct: AnswerArray
+    offsets: npt.NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        return f"Imported({len(self.external_ids)} students, {len(self.skills)} interactions)"
+
+    def records(self) -> Iterator[StudentRecord]:
+        """One record a student, as the vault takes them."""
+        for external_id, start, end in zip(
+            self.external_ids, self.offsets[:-1], self.offsets[1:], strict=True
+        ):
+            yield StudentRecord(
+                external_id=external_id,
+                skills=self.skills[start:end],
+                correct=self.correct[start:end],
+            )
+
+
+def read_csv(path: Path, mapping: Mapping, catalogue: Catalogue) -> Imported:
+    """Read a school's export: plain CSV, or compressed as ``.gz`` or ``.xz``.
+
+    Rows may come in any order. Each one is kept, merged into another, or rejected with a reason.
+
+    Raises:
+        ValueError: the file as a whole cannot be read: empty, no such column, another delimiter,
+            UTF-16, damaged compression. The sentence has no field of a row in it.
+        OSError: the file cannot be read.
+    """
+    rejections = Rejections()
+    answers = _Answers(mapping, catalogue, rejections)
+    with open_table(path, mapping, rejections) as table:
+        answers.read(table)
+        return answers.grouped(table)
+
+
+class _Answers:
+    """Accepted rows as flat columns of numbers, until the file has been read."""
+
+    def __init__(self, mapping: Mapping, catalogue: Catalogue, rejections: Rejections) -> None:
+        self._mapping = mapping
+        self._skill_ids = catalogue.ids()
+        self._rejections = rejections
+        self._unknown: Counter[str] = Counter()
+        self._numbers: dict[str, int] = {}
+        self._student = array("i")
+        self._skill = array("i")
+        self._correct = array("b")
+        self._order = array("d")
+
+    def read(self, table: Table) -> None:
+        """Take the good rows. One plain loop: it runs once an answer."""
+        reject = self._rejections.add
+        words = self._mapping.words()
+        skill_ids, numbers = self._skill_ids, self._numbers
+        order_of = _order_parser(self._mapping)
+        for student, skill, answer, order in table:
+            student_id = student.strip()
+            if not student_id:
+                reject(Reason.STUDENT_MISSING, table.line)
+                continue
+            skill_id = skill_ids.get(skill)
+            if skill_id is None:
+                skill_id = skill_ids.get(skill.strip())
+                if skill_id is None:
+                    self._reject_skill(skill.strip(), table.line)
+                    continue
+            correct = words.get(answer)
+            if correct is None:
+                correct = words.get(answer.strip().lower())
+                if correct is None:
+                    reject(Reason.ANSWER_NOT_BINARY, table.line)
+                    continue
+            try:
+                place = order_of(order)
+            except ValueError:
+                place = MAX_ORDER
+            if not -MAX_ORDER < place < MAX_ORDER:
+                reject(Reason.ORDER_UNREADABLE, table.line)
+                continue
+            self._student.append(numbers.setdefault(student_id, len(numbers)))
+            self._skill.append(skill_id)
+            self._correct.append(correct)
+            self._order.append(place)
+
+    def grouped(self, table: Table) -> Imported:
+        """Sort by student and order, and settle what several rows at one place mean."""
+        student = np.frombuffer(self._student, dtype=np.int32)
+        skill = np.frombuffer(self._skill, dtype=np.int32)
+        correct = np.frombuffer(self._correct, dtype=np.int8)
+        order = np.frombuffer(self._order, dtype=np.float64)
+        if self._mapping.same_order == "one-answer":
+            settled = one_answer_a_place(student=student, skill=skill, correct=correct, order=order)
+        else:
+            settled = every_row(student=student, order=order)
+        rows_read = len(student) + self._rejections.counts.total()
+        merged = {
+            Merged.DUPLICATE: settled.duplicates,
+            Merged.MULTI_SKILL: settled.further_skills,
+        }
+        rejected = self._rejections.counts + Counter({Reason.CONTRADICTION: settled.contradictions})
+        kept = settled.kept
+        answered = np.bincount(student[kept], minlength=len(self._numbers))
+        students = [name for name, rows in zip(self._numbers, answered, strict=True) if rows]
+        report = ImportReport(
+            columns_kept={str(role): name for role, name in table.kept.items()},
+            columns_dropped=table.dropped,
+            rows_read=rows_read,
+            rows_kept=len(kept),
+            rows_merged={why: rows for why, rows in merged.items() if rows},
+            rows_rejected=dict(rejected),
+            first_rejected_line=self._rejections.first_lines,
+            unknown_skills=dict(self._unknown.most_common(UNKNOWN_NAMES_SHOWN)),
+            unknown_skill_names=len(self._unknown),
+            students=len(students),
+            skills=len(np.unique(skill[kept])),
+            lines_read_as_cp1252=table.lines_as_cp1252,
+        )
+        return Imported(
+            report=report,
+            external_ids=students,
+            skills=skill[kept],
+            correct=correct[kept],
+            offsets=np.append(0, np.cumsum(answered[answered > 0])).astype(np.int64),
+        )
+
+    def _reject_skill(self, name: str, line: int) -> None:
+        if not name:
+            self._rejections.add(Reason.SKILL_MISSING, line)
+            return
+        self._rejections.add(Reason.SKILL_UNKNOWN, line)
+        short = name[:MAX_NAME_LENGTH]
+        if short in self._unknown or len(self._unknown) < MAX_UNKNOWN_NAMES:
+            self._unknown[short] += 1
+
+
+def _order_parser(mapping: Mapping) -> Callable[[str], float]:
+    """What turns the order's text into a number; it raises ValueError where it cannot."""
+    if mapping.columns.order is None:
+        position = count()
+        return lambda _: float(next(position))
+    return float if mapping.order_is == "number" else _seconds
+
+
+def _seconds(text: str) -> float:
+    """An ISO 8601 time in seconds; without a zone it is taken as UTC, which only shifts it."""
+    moment = datetime.fromisoformat(text.strip())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

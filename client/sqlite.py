@@ -1,0 +1,132 @@
+"""How a school opens an SQLite file: durable at every commit, private to its owner.
+
+A commit that returned has reached the disk (WAL with ``synchronous=FULL``), because a privacy
+reservation that a power cut can undo would be a promise broken. Write transactions take the
+write lock at once, so that two processes of one school queue instead of failing half-way.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from fedtrace.governance.errors import Corrupt
+
+BUSY_TIMEOUT_SECONDS = 10
+"""How long a second process waits for the first one's transaction."""
+
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "secure_delete=ON",  # zeroes what is deleted inside the file; the journal still needs emptying
+    "temp_store=MEMORY",  # VACUUM must not leave a copy in the system's temporary folder
+)
+_NOTHING_ATTACHED: Mapping[str, Path] = MappingProxyType({})
+
+
+def open_database(path: Path, *, attached: Mapping[str, Path] = _NOTHING_ATTACHED) -> Engine:
+    """Open a database file, creating it readable by its owner alone.
+
+    Args:
+        path: the main file.
+        attached: further files by schema name; one transaction covers them all.
+
+    Raises:
+        Corrupt: a file exists and is not an intact SQLite database.
+        OSError: a file cannot be created or opened.
+    """
+    for file in (path, *attached.values()):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # transactions begin below, not by the driver's guess
+        for schema, file in attached.items():
+            connection.execute("ATTACH DATABASE ? AS ?", (str(file), schema))
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        for schema in attached:
+            connection.execute(f"PRAGMA {schema}.journal_mode=WAL")
+            connection.execute(f"PRAGMA {schema}.synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("fedtrace_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    try:
+        _require_intact(engine, ("main", *attached))
+    except DatabaseError as error:
+        engine.dispose()
+        raise Corrupt(f"{path.name} is not an intact database") from error
+    except Corrupt:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent view of the database."""
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction: on disk when the block ends, undone when it raises."""
+    with engine.connect() as connection:
+        connection.execution_options(fedtrace_writes=True)
+        with connection.begin():
+            yield connection
+
+
+def drop_deleted_pages(engine: Engine, schemas: Sequence[str]) -> None:
+    """Rewrite the files without what was deleted, and empty their journals.
+
+    In WAL mode deleted rows stay readable in the journal until a checkpoint, even with
+    ``secure_delete``; and a rewrite goes through the journal too, so the checkpoint comes last.
+
+    Raises:
+        TimeoutError: another process is reading; its journal cannot be emptied under it.
+    """
+    pooled = engine.raw_connection()
+    try:
+        cursor = pooled.cursor()
+        for schema in schemas:
+            cursor.execute(f"VACUUM {schema}")
+            cursor.execute(f"PRAGMA {schema}.wal_checkpoint(TRUNCATE)")
+            if cursor.fetchone()[0]:
+                raise TimeoutError("another process is reading the database: repeat when it ends")
+    finally:
+        pooled.close()
+
+
+def to_utc(moment: datetime) -> datetime:
+    """SQLite keeps no time zones: what is stored is UTC, without one.
+
+    Raises:
+        ValueError: the moment has no time zone, so its UTC time is unknown.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a moment needs a time zone")
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _require_intact(engine: Engine, schemas: tuple[str, ...]) -> None:
+    with reading(engine) as connection:
+        for schema in schemas:
+            verdict = connection.exec_driver_sql(f"PRAGMA {schema}.quick_check(1)").scalar_one()
+            if verdict != "ok":
+                raise Corrupt(f"the database {schema} is damaged: restore it from a backup")
