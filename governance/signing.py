@@ -1,0 +1,227 @@
+"""Signatures: Ed25519 keys, DSSE envelopes, thresholds of distinct keys.
+
+The cryptography is securesystemslib's; what is added here is that every length has a limit, that
+one key under two names counts once, and that the answer names who signed. The format is DSSE v1
+(https://github.com/secure-systems-lab/dsse), and a key id is securesystemslib's: the SHA-256 of
+the canonical key description.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from pydantic import AfterValidator
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import FormatError, VerificationError
+from securesystemslib.signer import CryptoSigner, SSlibKey
+
+ENVELOPE_LIMIT_BYTES = 2 * 1024 * 1024
+"""A plan with 1,000 members and 1,000 signatures stays below; more is not parsed."""
+
+SIGNATURE_LIMIT = 1_000
+"""More signatures in one envelope are not looked at."""
+
+
+def _is_public_key(text: str) -> str:
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("a public key is base64 of 32 bytes") from error
+    if len(raw) != 32 or base64.b64encode(raw).decode("ascii") != text:
+        raise ValueError("a public key is base64 of 32 bytes")
+    return text
+
+
+PublicKey = Annotated[str, AfterValidator(_is_public_key)]
+"""An Ed25519 public key: standard base64 of its 32 raw bytes, 44 characters."""
+
+
+class SignatureError(ValueError):
+    """An envelope that cannot be read, or too few of the right keys signed it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedPayload:
+    """Bytes that enough keys signed.
+
+    Attributes:
+        payload: the signed bytes.
+        signers: names of the keys with a valid signature, sorted.
+    """
+
+    payload: bytes
+    signers: tuple[str, ...]
+
+
+class Signer:
+    """A private Ed25519 key that signs envelopes. Never printed, never compared."""
+
+    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+        self._private_key = private_key
+        self._signer = CryptoSigner(private_key)
+
+    def __repr__(self) -> str:
+        return f"Signer({self.public_key})"
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> Signer:
+        """Read an unencrypted PKCS #8 file.
+
+        Raises:
+            ValueError: not such a file, or another kind of key.
+        """
+        try:
+            key = load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise ValueError("not an unencrypted PEM private key") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ValueError("the private key is not an Ed25519 key")
+        return cls(key)
+
+    def to_pem(self) -> bytes:
+        """PKCS #8 in PEM, unencrypted: for a file that only its owner can read."""
+        return self._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half."""
+        raw = self._private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return base64.b64encode(raw).decode("ascii")
+
+    def add_to(self, envelope: Envelope) -> None:
+        """Add this key's signature to an envelope."""
+        envelope.sign(self._signer)
+
+
+def generate_key() -> Signer:
+    """A new key from the operating system's generator."""
+    return Signer(Ed25519PrivateKey.generate())
+
+
+def key_id(public_key: PublicKey) -> str:
+    """The key id that stands beside a signature.
+
+    Raises:
+        ValueError: not a public key.
+    """
+    return _key(public_key).keyid
+
+
+def sign_envelope(payload: bytes, payload_type: str, signers: Sequence[Signer]) -> bytes:
+    """A DSSE envelope (JSON) with one signature a signer."""
+    envelope = Envelope(payload, payload_type, {})
+    for signer in signers:
+        signer.add_to(envelope)
+    return _to_bytes(envelope)
+
+
+def add_signature(envelope: bytes, payload_type: str, signer: Signer) -> bytes:
+    """The same envelope with one more signature: how another school joins a plan.
+
+    The signatures that are there are kept as they are, not verified.
+
+    Raises:
+        SignatureError: the envelope cannot be read or holds another type.
+    """
+    parsed = _parse(envelope, payload_type)
+    signer.add_to(parsed)
+    return _to_bytes(parsed)
+
+
+def verify_envelope(
+    envelope: bytes, payload_type: str, keys: Mapping[str, PublicKey], threshold: int
+) -> VerifiedPayload:
+    """Check that enough distinct keys signed.
+
+    Signatures by keys that are not in ``keys`` are ignored: they neither help nor harm.
+
+    Args:
+        envelope: DSSE JSON as it came.
+        payload_type: the only type that is accepted.
+        keys: name -> public key of everybody whose signature counts.
+        threshold: how many distinct keys must have signed, at least 1.
+
+    Raises:
+        SignatureError: unreadable, another type, or too few valid signatures.
+        ValueError: a threshold below 1 or a key that is none.
+    """
+    if threshold < 1:
+        raise ValueError(f"a threshold is at least 1, not {threshold}")
+    parsed = _parse(envelope, payload_type)
+    valid = {name: _key(key) for name, key in keys.items() if _signed(parsed, _key(key))}
+    distinct = {key.keyid for key in valid.values()}
+    if len(distinct) < threshold:
+        raise SignatureError(
+            f"{len(distinct)} of the {threshold} signatures that are needed are there and valid"
+        )
+    return VerifiedPayload(payload=parsed.payload, signers=tuple(sorted(valid)))
+
+
+def unverified_payload(envelope: bytes, payload_type: str) -> bytes:
+    """What an envelope says it holds, signed by nobody in particular: for tools that show it.
+
+    Raises:
+        SignatureError: unreadable or of another type.
+    """
+    return bytes(_parse(envelope, payload_type).payload)
+
+
+@lru_cache(maxsize=4096)
+def _key(public_key: PublicKey) -> SSlibKey:
+    raw = base64.b64decode(_is_public_key(public_key))
+    return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(raw))
+
+
+def _signed(envelope: Envelope, key: SSlibKey) -> bool:
+    if key.keyid not in envelope.signatures:
+        return False
+    try:
+        envelope.verify([key], 1)
+    except VerificationError:
+        return False
+    return True
+
+
+def _to_bytes(envelope: Envelope) -> bytes:
+    return json.dumps(envelope.to_dict(), separators=(",", ":"), sort_keys=True).encode("ascii")
+
+
+def _parse(envelope: bytes, payload_type: str) -> Envelope:
+    if len(envelope) > ENVELOPE_LIMIT_BYTES:
+        raise SignatureError(
+            f"an envelope of {len(envelope)} bytes, at most {ENVELOPE_LIMIT_BYTES} are read"
+        )
+    try:
+        parsed = json.loads(envelope)
+        if len(parsed["signatures"]) > SIGNATURE_LIMIT:
+            raise SignatureError(f"more than {SIGNATURE_LIMIT} signatures in one envelope")
+        read = Envelope.from_dict(parsed)
+    except SignatureError:
+        raise
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        FormatError,
+    ) as error:
+        raise SignatureError("the envelope is not DSSE JSON") from error
+    if read.payload_type != payload_type:
+        raise SignatureError(f"the envelope does not hold {payload_type}")
+    return read
