@@ -23,7 +23,6 @@ from datetime import datetime
 from fedtrace.governance.checks import ABOUT_A_NEW_ANSWER, ABOUT_EVERY_ORDER, Question
 from fedtrace.governance.errors import Rejected
 from fedtrace.governance.facts import (
-    Admitted,
     Allowed,
     CheckpointFacts,
     Decision,
@@ -41,7 +40,7 @@ from fedtrace.governance.ledger import (
     spent_by_plan,
     student_year,
 )
-from fedtrace.governance.orders import open_order
+from fedtrace.governance.orders import SignedOrder, open_order
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.refusals import RefusalCode, Refused
 from fedtrace.governance.signing import SignatureError
@@ -50,7 +49,7 @@ UNDECIDED = "node.decision"
 """The clause of a refusal that no check asked for: something failed while deciding."""
 
 
-def admit(order_envelope: bytes, rules: Rules) -> Admitted | Denied:
+def admit(order_envelope: bytes, rules: Rules) -> SignedOrder | Denied:
     """Is this an order, and did the aggregator sign it? Until here the bytes may be anybody's.
 
     R09: the signature is not the aggregator's. R14: signed, but not an order as defined here.
@@ -60,8 +59,7 @@ def admit(order_envelope: bytes, rules: Rules) -> Admitted | Denied:
         rules: whose aggregator counts.
     """
     try:
-        order = open_order(order_envelope, rules.charter.aggregator.public_key)
-        return Admitted(order=order, digest=order.digest())
+        return open_order(order_envelope, rules.charter.aggregator.public_key)
     except SignatureError:
         return Denied.by(RefusalCode.R09)
     except Rejected:
@@ -71,7 +69,7 @@ def admit(order_envelope: bytes, rules: Rules) -> Admitted | Denied:
 
 
 def decide(
-    admitted: Admitted,
+    signed_order: SignedOrder,
     checkpoint: CheckpointFacts,
     *,
     rules: Rules,
@@ -83,7 +81,7 @@ def decide(
     """May this school answer this order?
 
     Args:
-        admitted: from `admit`.
+        signed_order: from `admit`.
         checkpoint: what came with the order.
         rules: charter and policy.
         plan: the plan that the order names, from `open_plan`; None where the school has none.
@@ -92,8 +90,8 @@ def decide(
         now: with a time zone.
     """
     question = Question(
-        order=admitted.order,
-        order_digest=admitted.digest,
+        order=signed_order.order,
+        order_digest=signed_order.digest,
         checkpoint=checkpoint,
         charter=rules.charter,
         policy=rules.policy,
@@ -105,11 +103,11 @@ def decide(
         for require in ABOUT_EVERY_ORDER:
             require(question)
         if _is_repeat(question):
-            return Repeat(order=admitted.order, order_digest=admitted.digest)
+            return Repeat(order=signed_order.order, order_digest=signed_order.digest)
         for require in ABOUT_A_NEW_ANSWER:
             require(question)
         event = _require_budget(question, exceeds)
-        return Allowed(order=admitted.order, order_digest=admitted.digest, event=event)
+        return Allowed(order=signed_order.order, order_digest=signed_order.digest, event=event)
     except Refused as refused:
         return Denied.by(refused.code, refused.clause)
     except Exception:  # noqa: BLE001 - fail closed

@@ -105,19 +105,6 @@ class SchoolState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
-    """An order that the aggregator signed and that this release understands.
-
-    Attributes:
-        order: the order.
-        digest: of its signed payload.
-    """
-
-    order: RoundOrder
-    digest: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
     """Reserve ``event``, then train.
 

@@ -6,10 +6,12 @@ change them. Format and example: docs/formats/round-order.md.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from fedtrace.governance.canonical import digest
 from fedtrace.governance.document import Digest, Document, Name, Nonce, UtcDatetime
 from fedtrace.governance.plan import RoundKind, RoundPrivacy, Schools
 from fedtrace.governance.signing import PublicKey, Signer, sign_envelope, verify_envelope
@@ -52,12 +54,25 @@ class RoundOrder(Document):
     privacy: RoundPrivacy
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedOrder:
+    """An order that the aggregator signed and that this release understands.
+
+    Attributes:
+        order: the order.
+        digest: of its signed payload; what manifest and ledger call it.
+    """
+
+    order: RoundOrder
+    digest: str
+
+
 def sign_order(order: RoundOrder, aggregator: Signer) -> bytes:
     """The order as it travels: a DSSE envelope."""
     return sign_envelope(order.to_bytes(), ORDER_TYPE, [aggregator])
 
 
-def open_order(envelope: bytes, aggregator: PublicKey) -> RoundOrder:
+def open_order(envelope: bytes, aggregator: PublicKey) -> SignedOrder:
     """Verify and decode an order; total.
 
     Raises:
@@ -65,4 +80,6 @@ def open_order(envelope: bytes, aggregator: PublicKey) -> RoundOrder:
         Rejected: signed, but not an order that this release understands.
     """
     verified = verify_envelope(envelope, ORDER_TYPE, {"aggregator": aggregator}, 1)
-    return RoundOrder.from_bytes(verified.payload)
+    return SignedOrder(
+        order=RoundOrder.from_bytes(verified.payload), digest=digest(verified.payload)
+    )
