@@ -107,7 +107,8 @@ def drop_deleted_pages(engine: Engine, schemas: Sequence[str]) -> None:
         for schema in schemas:
             cursor.execute(f"VACUUM {schema}")
             cursor.execute(f"PRAGMA {schema}.wal_checkpoint(TRUNCATE)")
-            if cursor.fetchone()[0]:
+            busy = cursor.fetchone()
+            if busy is None or busy[0]:
                 raise TimeoutError("another process is reading the database: repeat when it ends")
     finally:
         pooled.close()

@@ -7,6 +7,7 @@ answered to it: a name that one student has may be that student's own words.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -32,9 +33,11 @@ class Catalogue(BaseModel):
     skills: list[SkillName] = Field(min_length=1, max_length=MAX_SKILLS)
 
     @model_validator(mode="after")
-    def _distinct(self) -> Catalogue:
+    def _plain_names(self) -> Catalogue:
         if len(set(self.skills)) != len(self.skills):
             raise ValueError("a skill is named twice")
+        if any(name != name.strip() for name in self.skills):
+            raise ValueError("a skill's name begins or ends with a space")
         return self
 
     def __len__(self) -> int:
@@ -67,7 +70,7 @@ def build_catalogue(
     students: dict[str, set[tuple[int, str]]] = {}
     for number, path in enumerate(paths):
         with open_table(path, mapping, Rejections()) as table:
-            for student, skill, _, _ in table:
+            for student, skill, _, _ in chain.from_iterable(rows for _, rows in table):
                 seen = students.setdefault(skill.strip(), set())
                 if len(seen) < min_students:
                     seen.add((number, student.strip()))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -40,15 +40,29 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         raise ValueError("the compressed file is damaged or cut short") from error
 
 
-class Lines:
-    """Iterates the records of a file as text; a quoted field may span lines.
-
-    A line that is not UTF-8 is read as CP1252, which spreadsheets still write. A quote that does
-    not close within the limit costs its own line only: reading goes on at the next one.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive records of a file; none holds a line end outside quotes.
 
     Attributes:
-        number: the line at which the record just given ends; the first line is 1.
-        span: how many lines that record has.
+        line: where the first record ends, the first line of the file being 1; each further record
+            is one line.
+        records: texts without their line ends.
+        span: how many lines the record has; more than 1 only where it is alone.
+    """
+
+    line: int
+    records: list[str]
+    span: int = 1
+
+
+class Lines:
+    """The records of a file, in blocks, so that the common case costs little a line.
+
+    A line that is not UTF-8 is read as CP1252, which spreadsheets still write. A quoted field may
+    span lines; a quote that does not close within the limit costs its own line only.
+
+    Attributes:
         as_cp1252: lines that were not UTF-8.
 
     Raises:
@@ -56,85 +70,101 @@ class Lines:
     """
 
     def __init__(self, stream: BinaryIO, rejections: Rejections) -> None:
-        self.number = 0
-        self.span = 1
         self.as_cp1252 = 0
+        self._stream = stream
         self._rejections = rejections
-        self._physical = self._read(stream)
-        self._again: deque[tuple[int, str]] = deque()
+        self._open: list[str] = []  # the lines of a quote that has not closed yet
 
-    def __iter__(self) -> Iterator[str]:
-        for text in self._texts():
-            if text.count('"') % 2 == 0:
-                self.span = 1
-                yield text
+    def __iter__(self) -> Iterator[Block]:
+        for line, texts in self._texts():
+            odd_quotes = [text.count('"') & 1 for text in texts]
+            if not self._open and 1 not in odd_quotes:
+                yield Block(line, texts)
             else:
-                joined = self._close_quote(text)
-                if joined is not None:
-                    yield joined
+                for number, text in enumerate(texts, line):
+                    yield from self._follow_quotes(number, text)
+                    last = number
+        if self._open:
+            yield from self._give_up(last)
 
-    def _texts(self) -> Iterator[str]:
-        """Lines put back after a quote that never closed, then the file's."""
-        physical = self._physical
-        while True:
-            while self._again:
-                self.number, text = self._again.popleft()
-                yield text
-            for text in physical:
-                yield text
-                if self._again:
-                    break
-            else:
-                if not self._again:
-                    return
+    def _follow_quotes(self, number: int, text: str) -> Iterator[Block]:
+        odd = text.count('"') % 2 == 1
+        if not self._open and not odd:
+            yield Block(number, [text])
+            return
+        self._open.append(text)
+        if odd and len(self._open) > 1:
+            yield Block(number, ["\n".join(self._open)], span=len(self._open))
+            self._open = []
+        elif sum(map(len, self._open)) > MAX_LINE_BYTES:
+            yield from self._give_up(number)
 
-    def _close_quote(self, first: str) -> str | None:
-        """Join lines until the quotes are even; None when that takes too much text."""
-        start = self.number
-        parts, size = [first], len(first)
-        numbers = [start]
-        for text in self._texts():
-            parts.append(text)
-            numbers.append(self.number)
-            size += len(text)
-            if text.count('"') % 2:
-                self.span = len(parts)
-                return "".join(parts)
-            if size > MAX_LINE_BYTES:
-                break
-        self._rejections.add(Reason.QUOTE_NEVER_CLOSED, start)
-        self._again.extendleft(reversed(list(zip(numbers[1:], parts[1:], strict=True))))
-        return None
+    def _give_up(self, last: int) -> Iterator[Block]:
+        """Reject the line that opened a quote; those after it have even quotes, so they stand."""
+        first = last - len(self._open) + 1
+        self._rejections.add(Reason.QUOTE_NEVER_CLOSED, first)
+        texts, self._open = self._open[1:], []
+        if texts:
+            yield Block(first + 1, texts)
 
-    def _read(self, stream: BinaryIO) -> Iterator[str]:
-        limit = MAX_LINE_BYTES + 1
-        readline = stream.readline
-        number = 0
-        while line := readline(limit):
-            number += 1
-            if number == 1:
-                if line.startswith(_UTF16_MARKS):
-                    raise ValueError("the file is UTF-16: save it as CSV in UTF-8")
-                line = line.removeprefix(_UTF8_MARK)
-            if len(line) == limit:
-                while line and not line.endswith(b"\n"):
-                    line = readline(limit)
-                self._rejections.add(Reason.LINE_TOO_LONG, number)
+    def _texts(self) -> Iterator[tuple[int, list[str]]]:
+        """Decoded lines without their ends, as (line of the first, lines)."""
+        line = 1
+        for block in _blocks(self._stream):
+            if block is None:
+                self._rejections.add(Reason.LINE_TOO_LONG, line)
+                line += 1
                 continue
-            if b"\0" in line:
-                self._rejections.add(Reason.NUL_BYTE, number)
-                continue
+            if line == 1 and block.startswith(_UTF16_MARKS):
+                raise ValueError("the file is UTF-16: save it as CSV in UTF-8")
+            raw = block.removeprefix(_UTF8_MARK) if line == 1 else block
+            lines = raw.removesuffix(b"\n").split(b"\n")
             try:
-                text = line.decode()
+                if b"\0" in raw:
+                    yield from self._one_by_one(line, lines)
+                else:
+                    yield line, raw.decode().removesuffix("\n").split("\n")
             except UnicodeDecodeError:
-                try:
-                    text = line.decode("cp1252")
-                except UnicodeDecodeError:
-                    self._rejections.add(Reason.UNDECODABLE, number)
-                    continue
-                self.as_cp1252 += 1
-            self.number = number
-            yield text
+                yield from self._one_by_one(line, lines)
+            line += len(lines)
+
+    def _one_by_one(self, first: int, lines: Sequence[bytes]) -> Iterator[tuple[int, list[str]]]:
+        """The lines of a block in which not all are clean UTF-8."""
+        for number, raw in enumerate(lines, first):
+            text = None if b"\0" in raw else self._decoded(raw)
+            if text is not None:
+                yield number, [text]
+            else:
+                reason = Reason.NUL_BYTE if b"\0" in raw else Reason.UNDECODABLE
+                self._rejections.add(reason, number)
+
+    def _decoded(self, raw: bytes) -> str | None:
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            pass
+        try:
+            text = raw.decode("cp1252")
+        except UnicodeDecodeError:
+            return None
+        self.as_cp1252 += 1
+        return text
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes | None]:
+    """Whole lines, about 64 KiB at a time; None stands for one line beyond the limit."""
+    while block := stream.read(MAX_LINE_BYTES):
+        if not block.endswith(b"\n"):
+            block += stream.readline(MAX_LINE_BYTES)
+        whole, _, last = block.removesuffix(b"\n").rpartition(b"\n")
+        if len(last) < MAX_LINE_BYTES:
+            yield block
+            continue
+        if whole:
+            yield whole
+        while block and not block.endswith(b"\n"):
+            block = stream.readline(MAX_LINE_BYTES)
+        yield None
 
 
 def _decompressed(path: Path) -> io.RawIOBase:

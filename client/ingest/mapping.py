@@ -95,9 +95,12 @@ class Mapping(BaseModel):
         return self
 
     def words(self) -> dict[str, int]:
-        """Every accepted word for an answer, in lower case, with 0 or 1."""
-        return {word.lower(): 0 for word in self.answers.wrong} | {
-            word.lower(): 1 for word in self.answers.right
+        """0 or 1 for every accepted word, as it is usually written and in lower case."""
+        return {
+            spelling: value
+            for value, words in enumerate((self.answers.wrong, self.answers.right))
+            for word in words
+            for spelling in (word, word.lower(), word.upper(), word.title())
         }
 
 

@@ -6,7 +6,7 @@ The file streams; what stays in memory is seventeen bytes an answer plus the stu
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from fedtrace.client.ingest.catalogue import MAX_NAME_LENGTH, Catalogue
 from fedtrace.client.ingest.mapping import Mapping
 from fedtrace.client.ingest.merging import every_row, one_answer_a_place
 from fedtrace.client.ingest.report import ImportReport, Merged, Reason, Rejections
-from fedtrace.client.ingest.table import Table, open_table
+from fedtrace.client.ingest.table import Row, Table, open_table
 from fedtrace.client.sealing import AnswerArray, SkillArray, StudentRecord
 
 MAX_ORDER = 2.0**53
@@ -85,49 +85,67 @@ class _Answers:
 
     def __init__(self, mapping: Mapping, catalogue: Catalogue, rejections: Rejections) -> None:
         self._mapping = mapping
+        self._words = mapping.words()
+        self._order_of = _order_parser(mapping)
         self._skill_ids = catalogue.ids()
         self._rejections = rejections
         self._unknown: Counter[str] = Counter()
-        self._numbers: dict[str, int] = {}
+        self._numbers: defaultdict[str, int] = defaultdict()
+        self._numbers.default_factory = self._numbers.__len__  # a new student gets the next number
         self._student = array("i")
         self._skill = array("i")
         self._correct = array("b")
         self._order = array("d")
 
     def read(self, table: Table) -> None:
-        """Take the good rows. One plain loop: it runs once an answer."""
-        reject = self._rejections.add
-        words = self._mapping.words()
-        skill_ids, numbers = self._skill_ids, self._numbers
-        order_of = _order_parser(self._mapping)
-        for student, skill, answer, order in table:
-            student_id = student.strip()
-            if not student_id:
-                reject(Reason.STUDENT_MISSING, table.line)
-                continue
-            skill_id = skill_ids.get(skill)
-            if skill_id is None:
-                skill_id = skill_ids.get(skill.strip())
-                if skill_id is None:
-                    self._reject_skill(skill.strip(), table.line)
-                    continue
-            correct = words.get(answer)
-            if correct is None:
-                correct = words.get(answer.strip().lower())
-                if correct is None:
-                    reject(Reason.ANSWER_NOT_BINARY, table.line)
-                    continue
-            try:
-                place = order_of(order)
-            except ValueError:
-                place = MAX_ORDER
-            if not -MAX_ORDER < place < MAX_ORDER:
-                reject(Reason.ORDER_UNREADABLE, table.line)
-                continue
-            self._student.append(numbers.setdefault(student_id, len(numbers)))
-            self._skill.append(skill_id)
-            self._correct.append(correct)
-            self._order.append(place)
+        """Take the good rows: whole blocks where nothing is wrong, else row by row."""
+        for lines, rows in table:
+            if not self._take_all(rows):
+                for line, row in zip(lines, rows, strict=True):
+                    self._take_one(line, row)
+
+    def _take_all(self, rows: Sequence[Row]) -> bool:
+        """Take a block column by column; False, and nothing taken, where any row needs a look."""
+        student, skill, answer, order = zip(*rows, strict=True)
+        try:
+            skills = array("i", map(self._skill_ids.__getitem__, skill))
+            answers = array("b", map(self._words.__getitem__, answer))
+            places = array("d", map(self._order_of, order))
+        except (KeyError, ValueError):
+            return False
+        names = list(map(str.strip, student))
+        if "" in names or not (np.abs(places) < MAX_ORDER).all():
+            return False
+        self._student.extend(map(self._numbers.__getitem__, names))
+        self._skill.extend(skills)
+        self._correct.extend(answers)
+        self._order.extend(places)
+        return True
+
+    def _take_one(self, line: int, row: Row) -> None:
+        student, skill, answer, order = map(str.strip, row)
+        if not student:
+            self._rejections.add(Reason.STUDENT_MISSING, line)
+            return
+        skill_id = self._skill_ids.get(skill)
+        if skill_id is None:
+            self._reject_skill(skill, line)
+            return
+        correct = self._words.get(answer.lower())
+        if correct is None:
+            self._rejections.add(Reason.ANSWER_NOT_BINARY, line)
+            return
+        try:
+            place = self._order_of(order)
+        except ValueError:
+            place = MAX_ORDER
+        if not abs(place) < MAX_ORDER:
+            self._rejections.add(Reason.ORDER_UNREADABLE, line)
+            return
+        self._student.append(self._numbers[student])
+        self._skill.append(skill_id)
+        self._correct.append(correct)
+        self._order.append(place)
 
     def grouped(self, table: Table) -> Imported:
         """Sort by student and order, and settle what several rows at one place mean."""

@@ -16,7 +16,7 @@ class Reason(StrEnum):
     NUL_BYTE = "NUL byte"
     UNDECODABLE = "neither UTF-8 nor CP1252"
     QUOTE_NEVER_CLOSED = "quote never closed"
-    BROKEN_QUOTES = "broken quotes"
+    NOT_CSV = "not readable as CSV"
     FIELD_COUNT = "wrong number of fields"
     STUDENT_MISSING = "student missing"
     SKILL_MISSING = "skill missing"

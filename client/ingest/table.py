@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 
-from fedtrace.client.ingest.lines import Lines, open_bytes
+from fedtrace.client.ingest.lines import Block, Lines, open_bytes
 from fedtrace.client.ingest.mapping import Mapping, Role
 from fedtrace.client.ingest.report import Reason, Rejections
 
@@ -35,13 +36,16 @@ class Table:
     def __init__(self, lines: Lines, mapping: Mapping, rejections: Rejections) -> None:
         self._lines = lines
         self._rejections = rejections
-        self._reader = csv.reader(iter(lines), delimiter=mapping.delimiter)
-        try:
-            header = [name.strip() for name in next(self._reader)]
-        except StopIteration:
-            raise ValueError("the file is empty: there is no header") from None
-        except csv.Error as error:
-            raise ValueError("the header is not readable as CSV") from error
+        self._delimiter = mapping.delimiter
+        self._blocks = iter(lines)
+        first = next(self._blocks, None)
+        if first is None:
+            raise ValueError("the file is empty: there is no header")
+        rows = self._parse(first.records[:1])
+        if rows is None:
+            raise ValueError("the header is not readable as CSV")
+        header = [name.strip() for name in rows[0]]
+        self._rest = Block(first.line + 1, first.records[1:])
         self.kept = mapping.columns.by_role()
         for role, name in self.kept.items():
             _require_column(header, role, name, mapping)
@@ -50,29 +54,49 @@ class Table:
         self._width = len(header)
 
     @property
-    def line(self) -> int:
-        """The line of the file at which the last row ends."""
-        return self._lines.number
-
-    @property
     def lines_as_cp1252(self) -> int:
         """Lines that were not UTF-8."""
         return self._lines.as_cp1252
 
-    def __iter__(self) -> Iterator[Row]:
-        has_order = "order" in self.kept
+    def __iter__(self) -> Iterator[tuple[Sequence[int], list[Row]]]:
+        """Some rows at a time, with the line of the file at which each ends."""
         pick = itemgetter(*self._places)
-        width = self._width
-        while True:
-            try:
-                for fields in self._reader:
-                    if len(fields) == width:
-                        yield pick(fields) if has_order else (*pick(fields), "")
-                    elif fields:
-                        self._rejections.add(Reason.FIELD_COUNT, self.line)
-                return
-            except csv.Error:
-                self._rejections.add(Reason.BROKEN_QUOTES, self.line, rows=self._lines.span)
+        has_order = "order" in self.kept
+        for block in chain([self._rest], self._blocks):
+            lines, rows = self._good_rows(block)
+            picked: list[Row] = [
+                pick(fields) if has_order else (*pick(fields), "") for fields in rows
+            ]
+            if picked:
+                yield lines, picked
+
+    def _good_rows(self, block: Block) -> tuple[Sequence[int], list[list[str]]]:
+        """The rows of a block that have as many fields as the header; each other one is rejected.
+
+        A record that is not CSV takes no other with it: the rows are then parsed one by one.
+        """
+        rows = self._parse(block.records)
+        if rows is not None and set(map(len, rows)) == {self._width}:
+            return range(block.line, block.line + len(rows)), rows
+        lines, good = [], []
+        for line, record in enumerate(block.records, block.line):
+            alone = self._parse([record])
+            if alone is None:
+                self._rejections.add(Reason.NOT_CSV, line, rows=block.span)
+            elif len(alone[0]) == self._width:
+                lines.append(line)
+                good.append(alone[0])
+            elif alone[0]:
+                self._rejections.add(Reason.FIELD_COUNT, line)
+        return lines, good
+
+    def _parse(self, records: list[str]) -> list[list[str]] | None:
+        """One list of fields a record, or None when one of them is not CSV."""
+        try:
+            rows = list(csv.reader(records, delimiter=self._delimiter))
+        except csv.Error:
+            return None
+        return rows if len(rows) == len(records) else None
 
 
 @contextmanager

@@ -1,0 +1,284 @@
+"""The school's database: what it has spent, where each plan stands, which plans it accepted.
+
+No student is in here. The privacy ledger is append-only except for the state of an entry, and it
+*is* the round counter too: one row, on disk before training starts, says that a round is spent
+and that it was asked for. So the two cannot disagree, and a crash anywhere leaves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    DateTime,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from fedtrace.client.sqlite import open_database, reading, to_utc, writing
+from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.facts import AnsweredRound
+from fedtrace.governance.ledger import LedgerEntry, PrivacyEvent
+
+_metadata = MetaData()
+
+_ledger = Table(
+    "ledger",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("plan_digest", String, nullable=False, index=True),
+    Column("run_id", String, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("noise_multiplier", Float, nullable=False),
+    Column("sampling_rate", Float, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("trust_mode", String, nullable=False),
+    Column("student_year", String, nullable=False, index=True),
+    Column("order_digest", String, nullable=False, index=True),
+    Column("checkpoint_digest", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reserved_at", DateTime, nullable=False),
+)
+
+_replies = Table(
+    "replies",
+    _metadata,
+    Column("reservation", Integer, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+_plans = Table(
+    "plans",
+    _metadata,
+    Column("digest", String, primary_key=True),
+    Column("accepted_at", DateTime, nullable=False),
+)
+
+_settings = Table(
+    "settings",
+    _metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+_KILL_SWITCH = "kill_switch"
+
+_EVENT_FIELDS = (
+    "plan_digest",
+    "run_id",
+    "round",
+    "kind",
+    "noise_multiplier",
+    "sampling_rate",
+    "count",
+    "trust_mode",
+    "student_year",
+)
+"""The columns of the ledger that are the privacy event itself, by the event's own names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedPlan:
+    """A plan that this school has accepted; its text is in ``plans/<digest>/``."""
+
+    digest: str
+    accepted_at: datetime
+
+
+class SchoolStore:
+    """The durable state of one school, safe to open in several processes at once.
+
+    Guarantees: what a method wrote is on disk when it returns; no entry of the ledger goes away;
+    rounds of a plan never go back.
+
+    Args:
+        path: the database file; created when it is not there.
+
+    Raises:
+        Corrupt: the file is not an intact database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._engine = open_database(path)
+        with writing(self._engine) as connection:
+            _metadata.create_all(connection)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._engine.dispose()
+
+    # --- the privacy ledger and the round counter ---------------------------------------------
+
+    def reserve(
+        self, event: PrivacyEvent, *, order_digest: str, checkpoint_digest: str, now: datetime
+    ) -> int:
+        """Write down, before any training, that this event will be spent.
+
+        Whether a round may be answered again is the decision's question; that it never goes back
+        is guaranteed here, where two processes cannot both be right. The answer to the plan's
+        round before is dropped: only the newest can be asked for again.
+
+        Returns:
+            The reservation, for ``commit`` or ``abandon``.
+
+        Raises:
+            ValueError: the plan has reserved a later round already, or ``now`` has no time zone.
+        """
+        with writing(self._engine) as connection:
+            last = _last_entry(connection, event.plan_digest)
+            if last is not None and event.round < last.round:
+                raise ValueError(f"round {event.round} comes before round {last.round}")
+            old = select(_ledger.c.id).where(_ledger.c.plan_digest == event.plan_digest)
+            connection.execute(delete(_replies).where(_replies.c.reservation.in_(old)))
+            row = {name: getattr(event, name) for name in _EVENT_FIELDS}
+            row |= {
+                "order_digest": order_digest,
+                "checkpoint_digest": checkpoint_digest,
+                "state": "reserved",
+                "reserved_at": to_utc(now),
+            }
+            reservation: int = connection.execute(
+                insert(_ledger).returning(_ledger.c.id), row
+            ).scalar_one()
+            return reservation
+
+    def commit(self, reservation: int, *, reply: Mapping[str, bytes]) -> None:
+        """Store the finished answer, before it is sent, and mark its event as committed.
+
+        Raises:
+            ValueError: the reservation is not open.
+        """
+        with writing(self._engine) as connection:
+            _close_entry(connection, reservation, "committed")
+            connection.execute(
+                insert(_replies),
+                [
+                    {"reservation": reservation, "name": name, "value": value}
+                    for name, value in reply.items()
+                ],
+            )
+
+    def abandon(self, reservation: int) -> None:
+        """Mark a reservation whose round ended without an answer; what it means is the ledger's.
+
+        Raises:
+            ValueError: the reservation is not open.
+        """
+        with writing(self._engine) as connection:
+            _close_entry(connection, reservation, "abandoned")
+
+    def ledger(self) -> tuple[LedgerEntry, ...]:
+        """Every entry, oldest first."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(_ledger).order_by(_ledger.c.id)).all()
+        return tuple(_entry(row) for row in rows)
+
+    def last_round(self, plan_digest: str) -> AnsweredRound | None:
+        """The newest round of a plan that was reserved, by any run and of any kind."""
+        with reading(self._engine) as connection:
+            row = _last_entry(connection, plan_digest)
+            if row is None:
+                return None
+            stored = select(_replies.c.name).where(_replies.c.reservation == row.id).limit(1)
+            return AnsweredRound(
+                round=row.round,
+                kind=row.kind,
+                order_digest=row.order_digest,
+                checkpoint_digest=row.checkpoint_digest,
+                reply_stored=connection.execute(stored).first() is not None,
+            )
+
+    def newest_entry_at(self) -> datetime | None:
+        """When the ledger was last added to; None before that. A clock before it is wrong."""
+        with reading(self._engine) as connection:
+            newest = connection.execute(select(func.max(_ledger.c.reserved_at))).scalar()
+        return None if newest is None else newest.replace(tzinfo=UTC)
+
+    def reply_to(self, order_digest: str) -> dict[str, bytes] | None:
+        """The stored answer to exactly this order, if it was the plan's last.
+
+        A repeated order gets the same bytes again: a second training would spend a second time.
+        """
+        query = (
+            select(_replies.c.name, _replies.c.value)
+            .join(_ledger, _ledger.c.id == _replies.c.reservation)
+            .where(_ledger.c.order_digest == order_digest)
+        )
+        with reading(self._engine) as connection:
+            return {row.name: row.value for row in connection.execute(query)} or None
+
+    # --- plans and settings ---------------------------------------------------------------------
+
+    def accept_plan(self, digest: str, *, now: datetime) -> None:
+        """Register a plan; one that is registered already keeps its first date.
+
+        Raises:
+            ValueError: ``now`` has no time zone.
+        """
+        with writing(self._engine) as connection:
+            known = connection.execute(select(_plans.c.digest).where(_plans.c.digest == digest))
+            if known.first() is None:
+                values = {"digest": digest, "accepted_at": to_utc(now)}
+                connection.execute(insert(_plans).values(values))
+
+    def plans(self) -> tuple[AcceptedPlan, ...]:
+        """Every plan ever accepted, oldest first."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(_plans).order_by(_plans.c.accepted_at)).all()
+        return tuple(
+            AcceptedPlan(digest=row.digest, accepted_at=row.accepted_at.replace(tzinfo=UTC))
+            for row in rows
+        )
+
+    @property
+    def kill_switch(self) -> bool:
+        """True while a person at the school has stopped all training."""
+        with reading(self._engine) as connection:
+            query = select(_settings.c.value).where(_settings.c.name == _KILL_SWITCH)
+            return connection.execute(query).scalar() == "on"
+
+    def set_kill_switch(self, on: bool) -> None:
+        """Stop all training, or allow it again."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(_settings).where(_settings.c.name == _KILL_SWITCH))
+            if on:
+                connection.execute(insert(_settings).values(name=_KILL_SWITCH, value="on"))
+
+
+def _last_entry(connection: Connection, plan_digest: str) -> Row[Any] | None:
+    query = select(_ledger).where(_ledger.c.plan_digest == plan_digest)
+    return connection.execute(query.order_by(_ledger.c.id.desc()).limit(1)).first()
+
+
+def _close_entry(connection: Connection, reservation: int, state: str) -> None:
+    still_open = (_ledger.c.id == reservation) & (_ledger.c.state == "reserved")
+    changed = connection.execute(update(_ledger).where(still_open).values(state=state))
+    if changed.rowcount != 1:
+        raise ValueError(f"reservation {reservation} is not open")
+
+
+def _entry(row: Row[Any]) -> LedgerEntry:
+    """A ledger row as governance knows it; a row that breaks its rules stops everything."""
+    try:
+        event = PrivacyEvent(**{name: getattr(row, name) for name in _EVENT_FIELDS})
+        return LedgerEntry(event=event, state=row.state)
+    except ValueError as error:
+        raise Corrupt(f"entry {row.id} of the privacy ledger is damaged") from error

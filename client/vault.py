@@ -1,0 +1,363 @@
+"""Where a school keeps its students' interactions: one encrypted record a student.
+
+Every student has a data key of their own (AES-256-GCM); the data keys, wrapped by the school's
+key, live in a second small file. Destroying one wrapped key makes one record unreadable wherever
+copies of the big file may be, backups included; ``erase`` then also removes the row and proves it.
+
+A student is known inside by a random token. The way from the school's own student number to the
+token is a keyed hash under a key that stays in the school, so a later import meets the same token
+and nobody without the key can try numbers. The file layout is in docs/formats/vault.md.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Select,
+    String,
+    Table,
+    delete,
+    select,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from fedtrace.client.consent import ConsentRegister
+from fedtrace.client.sealing import AnswerArray, Sealer, SkillArray, StudentRecord
+from fedtrace.client.sqlite import drop_deleted_pages, open_database, reading, to_utc, writing
+from fedtrace.governance.consent import is_eligible
+from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.plan import LegalBasis
+
+_Item = TypeVar("_Item")
+
+_CHUNK_STUDENTS = 500
+_NEEDLE_BYTES = 48
+_TOKEN_BYTES = 16
+
+
+class Fold(StrEnum):
+    """What a student's records are for; decided once, at the first import."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+_NO_FOLDS: Mapping[str, Fold] = MappingProxyType({})
+
+_metadata = MetaData()
+
+_students = Table(
+    "students",
+    _metadata,
+    Column("token", String, primary_key=True),
+    Column("external_id_hash", LargeBinary, nullable=False, unique=True),
+    Column("fold", String, nullable=False),
+    Column("retain_until", DateTime, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+)
+
+_wrapped_keys = Table(
+    "wrapped_keys",
+    _metadata,
+    Column("token", String, primary_key=True),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    schema="keys",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultSummary:
+    """What a school may be told about its vault: numbers of students, nothing about any."""
+
+    students: int
+    by_fold: Mapping[Fold, int]
+    past_retention: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """Evidence that a student's record is gone: what was searched for its bytes, in vain."""
+
+    files: int
+    searched_bytes: int
+
+
+class Vault:
+    """The encrypted records of one school's students.
+
+    Guarantees: no student number, answer or skill is in the files in clear; tokens come back in
+    one fixed order that says nothing about the import; a student's fold never changes.
+
+    Args:
+        directory: holds ``students.db`` and ``keys.db``; created when it is not there.
+        school_key: 32 secret bytes; see ``fedtrace.client.sealing``.
+
+    Raises:
+        Corrupt: a file is not an intact database.
+        ValueError: the key has another length.
+    """
+
+    def __init__(self, directory: Path, school_key: bytes) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory = directory
+        self._sealer = Sealer(school_key)
+        self._engine = open_database(
+            directory / "students.db", attached={"keys": directory / "keys.db"}
+        )
+        with writing(self._engine) as connection:
+            _metadata.create_all(connection)
+
+    def __repr__(self) -> str:
+        return f"Vault({len(self)} students)"
+
+    def __len__(self) -> int:
+        """The number of students whose record can be read."""
+        with reading(self._engine) as connection:
+            return len(connection.execute(_with_key(select(_students.c.token))).all())
+
+    def close(self) -> None:
+        """Let the files go."""
+        self._engine.dispose()
+
+    def add(
+        self,
+        records: Iterable[StudentRecord],
+        *,
+        retain_until: datetime,
+        folds: Mapping[str, Fold] = _NO_FOLDS,
+    ) -> tuple[str, ...]:
+        """Store records; a student who is here already keeps token and fold, the record is new.
+
+        An import says everything the school knows about the students it names: it replaces, so
+        that importing one file twice changes nothing. It is one transaction, all or nothing.
+
+        Args:
+            records: one a student; read as a stream.
+            retain_until: when these records must be erased.
+            folds: fold by external id, for measurements. Everybody else's is drawn from secret
+                coins: 70 % train, 10 % validation, 20 % test.
+
+        Returns:
+            The tokens, in the order of the records.
+
+        Raises:
+            ValueError: a fold is given that contradicts the one at first import, or
+                ``retain_until`` has no time zone.
+            Corrupt: a stored key does not belong to this school.
+        """
+        tokens: list[str] = []
+        with writing(self._engine) as connection:
+            for chunk in _chunks(records):
+                tokens.extend(self._add_chunk(connection, chunk, to_utc(retain_until), folds))
+        return tuple(tokens)
+
+    def cohort(
+        self,
+        *,
+        now: datetime,
+        consent: ConsentRegister,
+        legal_basis: LegalBasis,
+        fold: Fold | None = None,
+    ) -> tuple[str, ...]:
+        """The students who may take part now, by token, in sorted order.
+
+        Tokens are random, so the order is fixed without telling anything.
+
+        Args:
+            now: with a time zone.
+            consent: what is on file about consent.
+            legal_basis: the plan's.
+            fold: only its students; None for all.
+
+        Raises:
+            ValueError: ``now`` has no time zone.
+        """
+        query = _with_key(select(_students.c.token, _students.c.retain_until))
+        query = query.where(_students.c.retain_until > to_utc(now))
+        if fold is not None:
+            query = query.where(_students.c.fold == fold.value)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(_students.c.token)).all()
+        return tuple(
+            row.token
+            for row in rows
+            if is_eligible(
+                consent.record_of(row.token),
+                legal_basis=legal_basis,
+                retention_until=row.retain_until.replace(tzinfo=UTC),
+                now=now,
+            )
+        )
+
+    def read(self, tokens: Sequence[str]) -> list[tuple[SkillArray, AnswerArray]]:
+        """Decrypt the records of a cohort.
+
+        Returns:
+            (skills int32, correct int8) a student, each in time order, in the order of ``tokens``.
+
+        Raises:
+            LookupError: a student is not here any more, for instance erased a moment ago.
+            Corrupt: a record does not open: the file was changed, or the key is another school's.
+        """
+        records = []
+        query = _with_key(
+            select(_students.c.token, _students.c.record, _wrapped_keys.c.wrapped_key)
+        )
+        with reading(self._engine) as connection:
+            for chunk in _chunks(tokens):
+                rows = connection.execute(query.where(_students.c.token.in_(chunk)))
+                found = {token: (record, key) for token, record, key in rows}
+                for token in chunk:
+                    if token not in found:
+                        raise LookupError("a student of the cohort is not in the vault any more")
+                    record, key = found[token]
+                    records.append(self._sealer.open(token, key, record))
+        return records
+
+    def token_of(self, external_id: str) -> str | None:
+        """The token of a student by the school's own number, or None."""
+        query = select(_students.c.token).where(
+            _students.c.external_id_hash == self._sealer.hash_of(external_id)
+        )
+        with reading(self._engine) as connection:
+            token: str | None = connection.execute(query).scalar()
+        return token
+
+    def summary(self, now: datetime) -> VaultSummary:
+        """How many students there are, by fold, and how many should have been erased by now.
+
+        Raises:
+            ValueError: ``now`` has no time zone.
+        """
+        query = _with_key(select(_students.c.fold, _students.c.retain_until))
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        folds = Counter(Fold(row.fold) for row in rows)
+        return VaultSummary(
+            students=len(rows),
+            by_fold={fold: folds[fold] for fold in Fold},
+            past_retention=sum(row.retain_until <= to_utc(now) for row in rows),
+        )
+
+    def erase(self, token: str) -> Erasure:
+        """Destroy one student's key and record, and search the files for what might be left.
+
+        The order is the point: the key first and on its own, so that from then on the record is
+        unreadable whatever happens; then the row; then the journals, which keep deleted pages
+        until they are emptied, and the free pages. When the journals could not be emptied,
+        calling again empties them, whatever it finds of the student.
+
+        Raises:
+            LookupError: there is no such student.
+            TimeoutError: another process is reading; the key is gone already, so repeat it later.
+            Corrupt: bytes of the record are still in the files.
+        """
+        student = select(_students).where(_students.c.token == token)
+        key = select(_wrapped_keys.c.wrapped_key).where(_wrapped_keys.c.token == token)
+        with reading(self._engine) as connection:
+            row = connection.execute(student).first()
+            wrapped_key = connection.execute(key).scalar()
+        if row is None:
+            drop_deleted_pages(self._engine, ("keys", "main"))
+            raise LookupError("there is no such student in the vault")
+        with writing(self._engine) as connection:
+            connection.execute(delete(_wrapped_keys).where(_wrapped_keys.c.token == token))
+        with writing(self._engine) as connection:
+            connection.execute(delete(_students).where(_students.c.token == token))
+        drop_deleted_pages(self._engine, ("keys", "main"))
+        needles = [token.encode(), row.external_id_hash, *_pieces(row.record)]
+        return self._search(needles if wrapped_key is None else [*needles, wrapped_key])
+
+    def _add_chunk(
+        self,
+        connection: Connection,
+        records: Sequence[StudentRecord],
+        retain_until: datetime,
+        folds: Mapping[str, Fold],
+    ) -> list[str]:
+        hashes = [self._sealer.hash_of(record.external_id) for record in records]
+        query = select(_students.c.external_id_hash, _students.c.token, _students.c.fold)
+        query = query.where(_students.c.external_id_hash.in_(hashes))
+        known = {hashed: (token, fold) for hashed, token, fold in connection.execute(query)}
+        tokens = [token for token, _ in known.values()]
+        query = select(_wrapped_keys).where(_wrapped_keys.c.token.in_(tokens))
+        keys: dict[str, bytes] = {row.token: row.wrapped_key for row in connection.execute(query)}
+        new_keys: dict[str, bytes] = {}
+        rows = {}
+        for record, hashed in zip(records, hashes, strict=True):
+            given = folds.get(record.external_id)
+            if hashed not in known:
+                known[hashed] = (secrets.token_hex(_TOKEN_BYTES), given or _draw_fold())
+            token, fold = known[hashed]
+            if given is not None and given != fold:
+                raise ValueError(f"a student's fold is {fold} since the first import, not {given}")
+            if token not in keys:
+                keys[token] = new_keys[token] = self._sealer.new_wrapped_key(token)
+            rows[token] = {
+                "token": token,
+                "external_id_hash": hashed,
+                "fold": str(fold),
+                "retain_until": retain_until,
+                "record": self._sealer.seal(token, keys[token], record),
+            }
+        if new_keys:
+            pairs = [{"token": token, "wrapped_key": key} for token, key in new_keys.items()]
+            connection.execute(insert(_wrapped_keys), pairs)
+        upsert = insert(_students)
+        upsert = upsert.on_conflict_do_update(
+            index_elements=["token"],
+            set_={name: upsert.excluded[name] for name in ("retain_until", "record")},
+        )
+        connection.execute(upsert, list(rows.values()))
+        return [known[hashed][0] for hashed in hashes]
+
+    def _search(self, needles: Sequence[bytes]) -> Erasure:
+        files = [path for path in sorted(self._directory.iterdir()) if path.is_file()]
+        searched = 0
+        for path in files:
+            content = path.read_bytes()
+            searched += len(content)
+            if any(needle in content for needle in needles):
+                raise Corrupt(f"bytes of an erased record are still in {path.name}")
+        return Erasure(files=len(files), searched_bytes=searched)
+
+
+def _with_key(query: Select[Any]) -> Select[Any]:
+    """Only students whose record can be opened: an erasure cut short leaves a row without a key."""
+    return query.join(_wrapped_keys, _wrapped_keys.c.token == _students.c.token)
+
+
+def _draw_fold() -> Fold:
+    """70 % train, 10 % validation, 20 % test, by a coin that nobody outside can predict."""
+    coin = secrets.randbelow(10)
+    return Fold.TRAIN if coin < 7 else Fold.VALIDATION if coin < 8 else Fold.TEST
+
+
+def _pieces(record: bytes) -> list[bytes]:
+    """Stretches of a sealed record, short enough that some lie whole within a database page."""
+    return [
+        record[start : start + _NEEDLE_BYTES]
+        for start in range(0, len(record) - _NEEDLE_BYTES + 1, _NEEDLE_BYTES)
+    ]
+
+
+def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK_STUDENTS)):
+        yield chunk

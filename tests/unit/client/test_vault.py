@@ -1,0 +1,234 @@
+"""The vault: what comes back, what cannot be read in its files, and what is gone after erasing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedtrace.client.consent import NOTHING_ON_FILE, ConsentRegister
+from fedtrace.client.sealing import StudentRecord
+from fedtrace.client.vault import Fold, Vault
+from fedtrace.governance.consent import Authority, ConsentRecord, ConsentState
+from fedtrace.governance.errors import Corrupt
+
+NOW = datetime(2026, 11, 2, 8, tzinfo=UTC)
+LATER = NOW + timedelta(days=365)
+KEY = bytes(range(32))
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Iterator[Vault]:
+    opened = Vault(tmp_path / "vault", KEY)
+    yield opened
+    opened.close()
+
+
+def record(external_id: str, length: int = 5, *, seed: int = 0) -> StudentRecord:
+    rng = np.random.default_rng(seed)
+    return StudentRecord(
+        external_id=external_id,
+        skills=rng.integers(0, 100, length, dtype=np.int32),
+        correct=rng.integers(0, 2, length, dtype=np.int8),
+    )
+
+
+def all_bytes(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file())
+
+
+def test_records_come_back_in_the_order_asked(vault: Vault) -> None:
+    students = [record(f"pupil-{number}", length=number, seed=number) for number in range(1200)]
+    tokens = vault.add(students, retain_until=LATER)
+    back = vault.read(tokens[::-1])
+    assert len(back) == len(students) == len(vault)
+    for given, (skills, correct) in zip(students[::-1], back, strict=True):
+        np.testing.assert_array_equal(skills, given.skills)
+        np.testing.assert_array_equal(correct, given.correct)
+        assert (skills.dtype, correct.dtype) == (np.int32, np.int8)
+
+
+def test_a_second_import_meets_the_same_token_and_fold_and_replaces(vault: Vault) -> None:
+    (token,) = vault.add([record("a")], retain_until=LATER, folds={"a": Fold.TEST})
+    again = vault.add([record("a", 9, seed=1), record("b")], retain_until=LATER)
+    assert again[0] == token == vault.token_of("a")
+    assert token in whole_cohort(vault, Fold.TEST)
+    assert len(vault.read([token])[0][0]) == 9
+    with pytest.raises(ValueError, match="fold is test"):
+        vault.add([record("a")], retain_until=LATER, folds={"a": Fold.TRAIN})
+
+
+def test_a_failed_import_leaves_nothing(vault: Vault) -> None:
+    broken = StudentRecord(
+        external_id="b", skills=np.zeros(2, np.int32), correct=np.zeros(3, np.int8)
+    )
+    with pytest.raises(ValueError, match="do not match"):
+        vault.add([record("a"), broken], retain_until=LATER)
+    assert len(vault) == 0
+
+
+def test_folds_are_drawn_about_seventy_ten_twenty(vault: Vault) -> None:
+    vault.add([record(str(number), 1) for number in range(2000)], retain_until=LATER)
+    summary = vault.summary(NOW)
+    assert summary.students == sum(summary.by_fold.values()) == 2000
+    assert 1300 < summary.by_fold[Fold.TRAIN] < 1500
+    assert 130 < summary.by_fold[Fold.VALIDATION] < 270
+    assert 310 < summary.by_fold[Fold.TEST] < 490
+
+
+def test_reopened_with_another_key_it_says_so(tmp_path: Path) -> None:
+    first = Vault(tmp_path, KEY)
+    tokens = first.add([record("a")], retain_until=LATER)
+    first.close()
+    with pytest.raises(ValueError, match="32 bytes"):
+        Vault(tmp_path, b"short")
+    other = Vault(tmp_path, bytes(32))
+    with pytest.raises(Corrupt, match="does not open"):
+        other.read(tokens)
+    assert other.token_of("a") is None
+    other.close()
+
+
+def test_swapped_records_do_not_open(vault: Vault, tmp_path: Path) -> None:
+    one, two = vault.add([record("a"), record("b", seed=1)], retain_until=LATER)
+    vault.close()
+    swap(tmp_path / "vault", one, two)
+    with pytest.raises(Corrupt, match="does not open"):
+        vault.read([one])
+
+
+def swap(directory: Path, one: str, two: str) -> None:
+    database = sqlite3.connect(directory / "students.db")
+    ((record_two,),) = database.execute("SELECT record FROM students WHERE token = ?", (two,))
+    database.execute("UPDATE students SET record = ? WHERE token = ?", (record_two, one))
+    database.commit()
+    database.close()
+
+
+# --- what the files show ------------------------------------------------------------------------
+
+
+def test_files_hold_nothing_in_clear_and_belong_to_the_owner(vault: Vault, tmp_path: Path) -> None:
+    skills = np.full(40, 0x4B434148, dtype=np.int32)  # "HACK", over and over
+    vault.add(
+        [StudentRecord(external_id="Zoë-Quartz-4711", skills=skills, correct=np.ones(40, np.int8))],
+        retain_until=LATER,
+    )
+    content = all_bytes(tmp_path)
+    for clear in ("Zoë-Quartz-4711".encode(), b"4711", skills.tobytes()[:16], bytes([1] * 16)):
+        assert clear not in content
+    for path in (tmp_path / "vault").iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path.name
+
+
+def test_record_sizes_do_not_tell_lengths(vault: Vault, tmp_path: Path) -> None:
+    vault.add([record("a", 1), record("b", 100)], retain_until=LATER)
+    database = sqlite3.connect(tmp_path / "vault" / "students.db")
+    sizes = {size for (size,) in database.execute("SELECT length(record) FROM students")}
+    database.close()
+    assert len(sizes) == 1
+
+
+def test_no_repr_shows_data(vault: Vault) -> None:
+    student = record("secret-id")
+    (token,) = vault.add([student], retain_until=LATER)
+    for shown in (repr(vault), repr(student), repr(NOTHING_ON_FILE)):
+        assert "secret-id" not in shown
+        assert token not in shown
+
+
+# --- erasure ----------------------------------------------------------------------------------
+
+
+def test_erased_is_erased(vault: Vault, tmp_path: Path) -> None:
+    keep, goes = vault.add([record("keep", 50), record("goes", 300, seed=3)], retain_until=LATER)
+    database = sqlite3.connect(tmp_path / "vault" / "students.db")
+    ((sealed,),) = database.execute("SELECT record FROM students WHERE token = ?", (goes,))
+    database.close()
+    keys = sqlite3.connect(tmp_path / "vault" / "keys.db")
+    ((wrapped,),) = keys.execute("SELECT wrapped_key FROM wrapped_keys WHERE token = ?", (goes,))
+    keys.close()
+    pieces = [sealed[start : start + 24] for start in range(0, len(sealed) - 24, 24)]
+    before = all_bytes(tmp_path)
+    assert wrapped in before
+    assert any(piece in before for piece in pieces)
+
+    evidence = vault.erase(goes)
+
+    after = all_bytes(tmp_path)
+    assert goes.encode() not in after
+    assert wrapped not in after
+    assert not any(piece in after for piece in pieces)
+    assert evidence.files >= 2
+    assert evidence.searched_bytes > 0
+    assert vault.token_of("goes") is None
+    assert len(vault.read([keep])) == 1
+    with pytest.raises(LookupError):
+        vault.read([goes])
+    with pytest.raises(LookupError):
+        vault.erase(goes)
+
+
+def test_an_erasure_beside_a_reader_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedtrace.client.sqlite.BUSY_TIMEOUT_SECONDS", 0.1)
+    vault = Vault(tmp_path / "vault", KEY)
+    (token,) = vault.add([record("a")], retain_until=LATER)
+    reader = sqlite3.connect(tmp_path / "vault" / "keys.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM wrapped_keys").fetchall()
+    with pytest.raises(TimeoutError, match="another process"):
+        vault.erase(token)
+    with pytest.raises(LookupError):
+        vault.read([token])
+    reader.close()
+    with pytest.raises(LookupError):
+        vault.erase(token)
+    assert token.encode() not in all_bytes(tmp_path)
+    vault.close()
+
+
+def test_a_student_who_comes_back_after_erasure_is_somebody_new(vault: Vault) -> None:
+    (token,) = vault.add([record("a")], retain_until=LATER)
+    vault.erase(token)
+    (new,) = vault.add([record("a")], retain_until=LATER)
+    assert new != token
+
+
+# --- cohorts ----------------------------------------------------------------------------------
+
+
+def whole_cohort(vault: Vault, fold: Fold | None = None, *, now: datetime = NOW) -> tuple[str, ...]:
+    return vault.cohort(now=now, consent=NOTHING_ON_FILE, legal_basis="school_official", fold=fold)
+
+
+def test_a_cohort_is_sorted_by_fold_and_within_retention(vault: Vault) -> None:
+    folds = {"a": Fold.TRAIN, "b": Fold.TRAIN, "c": Fold.TEST}
+    a, b, c = vault.add([record(name) for name in folds], retain_until=LATER, folds=folds)
+    (d,) = vault.add([record("d")], retain_until=NOW, folds={"d": Fold.TRAIN})
+    assert whole_cohort(vault, Fold.TRAIN) == tuple(sorted([a, b]))
+    assert whole_cohort(vault) == tuple(sorted([a, b, c]))
+    assert whole_cohort(vault, now=LATER) == ()
+    assert vault.summary(NOW).past_retention == 1
+    assert d not in whole_cohort(vault)
+
+
+def test_consent_decides_by_legal_basis(vault: Vault) -> None:
+    yes, no, silent = vault.add([record(name) for name in "abc"], retain_until=LATER)
+
+    def said(token: str, state: ConsentState) -> ConsentRecord:
+        return ConsentRecord(
+            token=token, state=state, authority=Authority.GUARDIAN, valid_until=LATER
+        )
+
+    register = ConsentRegister(
+        records={yes: said(yes, ConsentState.GIVEN), no: said(no, ConsentState.WITHDRAWN)}
+    )
+    assert vault.cohort(now=NOW, consent=register, legal_basis="consent") == (yes,)
+    opted = vault.cohort(now=NOW, consent=register, legal_basis="school_official")
+    assert set(opted) == {yes, silent}
