@@ -1,0 +1,104 @@
+"""The warm worker of one school: claims tasks, checks the bundle, answers with installed code.
+
+Flower starts an interpreter for every message and runs what the server sent. The gate is one
+process that has everything imported, never unpacks a bundle, and answers only under the bundle
+that this installation stands for. Nothing that goes wrong in it is described to the server: the
+text goes to the school's own log, and what leaves is one refusal code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flwr.app import Message
+
+from fedtrace.client.app import reply_with, request_in, respond
+from fedtrace.client.bundle import fab_digest
+from fedtrace.client.contribution import refuse
+from fedtrace.client.flower import SuperNode, SuperNodeUnreachable, Task
+from fedtrace.client.school import open_school
+from fedtrace.governance.refusals import RefusalCode
+
+logger = logging.getLogger(__name__)
+
+READY = "gate ready"
+"""The log line that a supervisor waits for."""
+
+_IDLE_SECONDS = 0.1  # between two looks for a task, on loopback
+_RETRY_SECONDS = 1.0  # while the SuperNode is not there
+
+Answer = Callable[[Task], Message]
+"""What a school makes of one task; may raise anything."""
+
+
+def serve(node: SuperNode, answer: Answer, *, last_resort: Answer) -> None:
+    """Answer tasks until the process is ended.
+
+    Args:
+        node: Where tasks come from.
+        answer: The school's answer to a task.
+        last_resort: What leaves when ``answer`` raises; says nothing about why.
+    """
+    logger.info(READY)
+    while True:
+        try:
+            worked = _serve_one(node, answer, last_resort)
+        except SuperNodeUnreachable:
+            logger.warning("the SuperNode does not answer; trying again", exc_info=True)
+            time.sleep(_RETRY_SECONDS)
+            continue
+        if not worked:
+            time.sleep(_IDLE_SECONDS)
+
+
+def _serve_one(node: SuperNode, answer: Answer, last_resort: Answer) -> bool:
+    """Answer one task if there is one; whether there was."""
+    with node.claim() as claimed:
+        if claimed is None:
+            return False
+        started = time.monotonic()
+        try:
+            reply = answer(claimed.task)
+        except Exception:  # the border of the school: nothing below may pass as text
+            logger.exception("an answer failed; the server is told a refusal code only")
+            reply = last_resort(claimed.task)
+        claimed.reply(reply)
+        logger.info("answered in %.2f s", time.monotonic() - started)
+        return True
+
+
+def main() -> None:
+    """Run one school's gate: the entry point of its process."""
+    options = _options()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a poll says nothing
+    school = open_school(options.school_home)
+    own_fab_digest = fab_digest()
+
+    def answer(task: Task) -> Message:
+        now = datetime.now(UTC)
+        if task.fab_digest != own_fab_digest:
+            return reply_with(
+                task.message,
+                refuse(RefusalCode.R07, request_in(task.message), school=school, now=now),
+            )
+        return respond(task.message, school, now=now)
+
+    def last_resort(task: Task) -> Message:
+        return reply_with(task.message, {"refusal": b""})
+
+    node = SuperNode(options.supernode, options.secret_file)
+    serve(node, answer, last_resort=last_resort)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--school-home", type=Path, required=True)
+    parser.add_argument("--supernode", required=True, metavar="HOST:PORT")
+    parser.add_argument("--secret-file", type=Path, required=True)
+    return parser.parse_args()

@@ -1,0 +1,56 @@
+"""How every child process begins: it asks to die with its parent, then becomes what it is for.
+
+``python -m fedtrace.deploy.network.child PARENT module:function ARGUMENTS...`` runs a command's
+entry point in this interpreter. No script has to be on PATH, and no moment passes in which
+the child could outlive a parent that was killed with ``kill -9``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends, however that happens.
+
+    Linux keeps the promise across ``exec``. Elsewhere there is no such call and the ordered
+    shutdown of the supervisor is all there is.
+
+    Args:
+        parent: The parent's process id. A parent that ended before this call sends no signal
+            any more, so that case ends the process here.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"prctl(PR_SET_PDEATHSIG): {os.strerror(number)}")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Become the entry point that the arguments name.
+
+    Raises:
+        ValueError: The arguments are not those that ``processes`` passes.
+    """
+    match arguments:
+        case [parent, entry_point, *rest] if parent.isdecimal() and ":" in entry_point:
+            die_with_parent(int(parent))
+            module_name, _, function_name = entry_point.partition(":")
+            sys.argv = [function_name.replace("_", "-"), *rest]
+            getattr(importlib.import_module(module_name), function_name)()
+        case _:
+            raise ValueError("usage: child PARENT_PROCESS_ID module:function [ARGUMENT ...]")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

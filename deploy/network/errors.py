@@ -1,0 +1,23 @@
+"""What can go wrong while processes are started, in sentences an operator can act on."""
+
+from __future__ import annotations
+
+
+class NetworkError(Exception):
+    """A federation could not be started or kept running; the text says what to do."""
+
+
+class PortInUse(NetworkError):
+    """Another program listens on the port that was asked for."""
+
+
+class CertificateMismatch(NetworkError):
+    """The server's certificate is not for the host that a school was told to connect to."""
+
+
+class NotReady(NetworkError):
+    """A process ended early or was not ready by its deadline."""
+
+
+class RunFailed(NetworkError):
+    """Flower reports that a run ended without finishing its work."""

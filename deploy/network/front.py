@@ -1,0 +1,221 @@
+"""The one door that schools can reach: TLS, ten routes of Flower's Fleet API, nothing else.
+
+A SuperLink serves three APIs on one port. Schools need one of them; the Control API, which starts
+and stops runs, has no authentication at all. So the SuperLink listens on loopback and this proxy
+stands in front of it. A request is passed on only if its method, its path byte for byte and its
+content type are those of a route that a SuperNode uses; its query is not passed on, its headers
+are those on a list, and its body is counted while it is read.
+
+The front also shortens the wait for work. A SuperNode that finds no message sleeps 3 s, which
+cannot be changed; the front therefore holds an empty answer back and asks the SuperLink again
+for it, so that a message is handed over a moment after it was posted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import ssl
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from fedtrace.deploy.network.certificates import client_context
+
+logger = logging.getLogger(__name__)
+
+ROUTES = frozenset(
+    f"/v1/fleet/{name}".encode("ascii")
+    for name in (
+        "activate-node",
+        "deactivate-node",
+        "send-node-heartbeat",
+        "pull-messages",
+        "push-messages",
+        "get-run",
+        "get-fab",
+        "push-object",
+        "pull-object",
+        "confirm-message-received",
+    )
+)
+"""All that is published. Registering a node is not: the consortium does that, on its side."""
+
+_PULL = b"/v1/fleet/pull-messages"
+_MEDIA_TYPE = "application/protobuf"
+_REQUEST_HEADERS = frozenset(
+    {
+        "accept",
+        "content-type",
+        "flwr-public-key",
+        "flwr-timestamp",
+        "flwr-signature",
+        "flwr-package-name",
+        "flwr-package-version",
+        "flwr-component-name",
+    }
+)
+_RESPONSE_HEADERS = frozenset({"content-type", "flwr-version-incompatibility-message"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontSettings:
+    """The limits of the door.
+
+    Attributes:
+        upstream: ``https://127.0.0.1:PORT`` of the SuperLink.
+        ca_certificate: The CA that issued the SuperLink's certificate.
+        largest_body_bytes: A longer request is answered 413 and not read to its end.
+        body_seconds: A request that takes longer to arrive is answered 408.
+        upstream_seconds: A SuperLink that takes longer is answered for with 504.
+        hold_seconds: How long an empty answer to a pull is held back; well below the 30 s after
+            which a SuperNode gives a request up, and the 300 s for which its signature holds.
+        upstream_pulls_per_second: Of all schools together while their answers are held back.
+    """
+
+    upstream: str
+    ca_certificate: Path
+    largest_body_bytes: int = 64 * 1024 * 1024
+    body_seconds: float = 60.0
+    upstream_seconds: float = 25.0
+    hold_seconds: float = 15.0
+    upstream_pulls_per_second: float = 20.0
+
+
+class Front:
+    """The ASGI application; see the module's text for what it lets through."""
+
+    def __init__(self, settings: FrontSettings) -> None:
+        self._settings = settings
+        self._held = 0
+        self._client = httpx.AsyncClient(
+            base_url=settings.upstream,
+            verify=client_context(settings.ca_certificate),
+            timeout=settings.upstream_seconds,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection event of the server."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            request = Request(scope, receive)
+            try:
+                response = await self._answer(request)
+            except ClientDisconnect:
+                return
+            await response(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._client.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, request: Request) -> Response:
+        path: bytes = request.scope["raw_path"]
+        if request.method != "POST" or path not in ROUTES or request.scope["query_string"]:
+            return Response(status_code=404)
+        if request.headers.get("content-type") != _MEDIA_TYPE:
+            return Response(status_code=415)
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                body = await self._read(request)
+        except TimeoutError:
+            return Response(status_code=408)
+        if body is None:
+            return Response(status_code=413)
+        try:
+            return await self._pass_on(request, path, body)
+        except httpx.TimeoutException:
+            return Response(status_code=504)
+        except httpx.HTTPError:
+            logger.exception("the SuperLink cannot be reached")
+            return Response(status_code=502)
+
+    async def _read(self, request: Request) -> bytes | None:
+        """The body, or None as soon as it is longer than allowed."""
+        largest = self._settings.largest_body_bytes
+        declared = request.headers.get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > largest:
+            return None
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > largest:
+                return None
+        return bytes(body)
+
+    async def _pass_on(self, request: Request, path: bytes, body: bytes) -> Response:
+        """Ask the SuperLink; a pull that finds nothing is asked again for a while."""
+        headers = {k: v for k, v in request.headers.items() if k in _REQUEST_HEADERS}
+        deadline = time.monotonic() + (self._settings.hold_seconds if path == _PULL else 0.0)
+        while True:
+            answer = await self._client.post(path.decode("ascii"), content=body, headers=headers)
+            nothing = answer.status_code == httpx.codes.OK and not answer.content
+            if not nothing or time.monotonic() > deadline:
+                break
+            await self._pause()
+            if await request.is_disconnected():
+                raise ClientDisconnect
+        kept = {k: v for k, v in answer.headers.items() if k in _RESPONSE_HEADERS}
+        return Response(answer.content, status_code=answer.status_code, headers=kept)
+
+    async def _pause(self) -> None:
+        """Wait between two pulls for one school, longer the more schools are waiting."""
+        self._held += 1
+        try:
+            await asyncio.sleep(self._held / self._settings.upstream_pulls_per_second)
+        finally:
+            self._held -= 1
+
+
+def main() -> None:
+    """Run the front: the entry point of its process."""
+    options = _options()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a request says nothing new
+    settings = FrontSettings(upstream=options.upstream, ca_certificate=options.ca_certificate)
+    config = uvicorn.Config(
+        Front(settings),
+        host=options.host,
+        port=options.port,
+        ssl_certfile=options.certificate,
+        ssl_keyfile=options.private_key,
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        ws="none",
+        limit_concurrency=1024,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=1,
+    )
+    config.load()
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
+    uvicorn.Server(config).run()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Publish a SuperLink's Fleet API to schools.")
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--certificate", type=Path, required=True)
+    parser.add_argument("--private-key", type=Path, required=True)
+    parser.add_argument("--upstream", required=True, metavar="https://127.0.0.1:PORT")
+    parser.add_argument("--ca-certificate", type=Path, required=True)
+    return parser.parse_args()
