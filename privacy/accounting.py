@@ -31,7 +31,7 @@ A privacy loss distribution of such events has many millions of cells, and nobod
 digit of an epsilon of 100.
 """
 
-WHOLE_ORDERS = (*range(2, 64), *range(64, 256, 16), *(2**power for power in range(8, 15)))
+WHOLE_ORDERS = (*range(2, 64), *range(64, 256, 16), 256, 512, 1024)
 """Rényi orders where students are sampled: the series of a fractional order may not converge."""
 
 FRACTIONAL_ORDERS = (*(1 + tenth / 10 for tenth in range(1, 100)), *WHOLE_ORDERS[9:])
@@ -254,25 +254,42 @@ def _compose(accountant: Any, events: Iterable[GaussianEvent], delta: float) -> 
 
 
 def _smallest_sufficient(cost: Callable[[float], float], target: float) -> float:
-    """Bracket, then bisect in the logarithm, keeping the upper end sufficient."""
-    high = 1.0
-    while cost(high) > target:
-        high *= 2
-        if high > LARGEST_NOISE_MULTIPLIER:
+    """Bracket the answer between too little and enough, and narrow it; returns the enough end.
+
+    Epsilon is close to a power of z, so a line through both ends in logarithms hits the answer
+    almost at once. It is aimed a little above and a little below in turn, to move both ends.
+    """
+    enough, enough_cost = 1.0, cost(1.0)
+    too_little, too_little_cost = enough, enough_cost
+    while enough_cost > target:
+        too_little, too_little_cost = enough, enough_cost
+        enough *= 2
+        if enough > LARGEST_NOISE_MULTIPLIER:
             raise ValueError(
                 f"no noise multiplier up to {LARGEST_NOISE_MULTIPLIER:g} keeps epsilon within "
                 f"{target:g}: the other releases leave too little"
             )
-    low = high / 2
-    while cost(low) <= target:
-        low, high = low / 2, low
-    while high > low * (1 + CALIBRATION_TOLERANCE):
-        middle = math.sqrt(low * high)
-        if cost(middle) <= target:
-            high = middle
+        enough_cost = cost(enough)
+    while too_little_cost <= target:
+        enough, enough_cost = too_little, too_little_cost
+        too_little /= 2
+        too_little_cost = cost(too_little)
+    aim = CALIBRATION_TOLERANCE / 3
+    while enough > too_little * (1 + CALIBRATION_TOLERANCE):
+        share = 0.5
+        if enough_cost > 0 and math.isfinite(too_little_cost):
+            share = math.log(too_little_cost / target) / math.log(too_little_cost / enough_cost)
+        width = math.log(enough / too_little)
+        # Never closer to an end than a tenth of the way: where the line misleads, this bisects.
+        offset = min(max(share * width + aim, 0.1 * width), 0.9 * width)
+        guess = too_little * math.exp(offset)
+        guess_cost = cost(guess)
+        if guess_cost <= target:
+            enough, enough_cost = guess, guess_cost
         else:
-            low = middle
-    return high
+            too_little, too_little_cost = guess, guess_cost
+        aim = -aim
+    return enough
 
 
 def _percent(rate: float) -> str:

@@ -47,6 +47,15 @@ class Rows:
             active=tuple((len(lengths) - ended[:-1]).tolist()),
         )
 
+    def require(self, students: int) -> None:
+        """There is one length a student, or none at all.
+
+        Raises:
+            ValueError: otherwise.
+        """
+        if self.order is not None and len(self.order) != students:
+            raise ValueError(f"{len(self.order)} lengths for {students} students")
+
     def sorted(self, values: Tensor) -> Tensor:
         """``values`` [student, ...] in working order."""
         return values if self.order is None else values.index_select(0, self.order)
@@ -125,7 +134,7 @@ class EmbeddingBook(Book):
         owner = torch.arange(len(self._ids), device=self._ids.device)
         pair = self._ids.flatten(1) + owner[:, None] * table  # [student, position]
         flat = gradient.reshape(-1, self._layer.embedding_dim)
-        touched = flat.ne(0).any(dim=1).nonzero().squeeze(1)  # a NaN is not 0, so it stays
+        touched = flat.abs().amax(dim=1).nonzero().squeeze(1)  # a NaN is not 0, so it stays
         pairs, place = torch.unique(pair.flatten()[touched], return_inverse=True)
         self._owner = torch.div(pairs, table, rounding_mode="floor")
         self._row = pairs % table

@@ -107,8 +107,9 @@ class ClippedSumEngine:
             for book in books:
                 recordings.enter_context(book.recording())
             values = losses()
-        students = _require_one_loss_a_student(values, books, lengths)
-        settled = _settle(books, values)
+            students = _require_one_loss_a_student(values, books)
+            rows.require(students)
+            settled = _settle(books, values)
         with torch.no_grad():
             norms = _clip_and_sum(settled, rows, students, clipping_norm, self._parameters[0])
         sums = {id(parameter): total for book in settled for parameter, total in book.totals()}
@@ -211,10 +212,8 @@ def _require_plain_parameters(module: nn.Module) -> None:
         raise ValueError(f"parameters of one dtype are needed, not of {len(dtypes)}")
 
 
-def _require_one_loss_a_student(
-    values: Tensor, books: Sequence[Book], lengths: Tensor | None
-) -> int:
-    """The number of students, on which losses, layers and lengths agree."""
+def _require_one_loss_a_student(values: Tensor, books: Sequence[Book]) -> int:
+    """The number of students, on which losses and layers agree."""
     if values.ndim != 1:
         raise ValueError(f"losses are [student], not of shape {tuple(values.shape)}")
     students = len(values)
@@ -224,6 +223,4 @@ def _require_one_loss_a_student(
                 f"layer {book.name} saw {book.students} rows for {students} losses; "
                 "the first dimension is the student"
             )
-    if lengths is not None and len(lengths) != students:
-        raise ValueError(f"{len(lengths)} lengths for {students} losses")
     return students

@@ -21,6 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+CELL_GATE = 2
+"""Place of the cell gate, the one with a tanh, among PyTorch's four."""
+
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
@@ -74,11 +77,17 @@ class LstmWeights:
         )
 
     def joint(self) -> Tensor:
-        """[E + H (+ 1), 4H]: what a row [x, h, 1] is multiplied by."""
+        """[E + H (+ 1), 4H]: what a row [x, h, 1] is multiplied by, the cell gate's share doubled.
+
+        tanh(a) = 2 sigmoid(2a) - 1: with 2a at hand one call does all four gates, and does the
+        cell gate several times faster than tanh would.
+        """
         parts = [self.onto_input.t(), self.onto_hidden.t()]
         if self.biases:
             parts.append(torch.stack(self.biases).sum(dim=0, keepdim=True))
-        return torch.cat(parts)
+        weight = torch.cat(parts)
+        weight.chunk(4, dim=1)[CELL_GATE].mul_(2)
+        return weight
 
 
 class LstmPass:
@@ -140,13 +149,11 @@ class LstmPass:
         for t, count in enumerate(self._active):
             gate, cell, tanh = gates[t, :count], cells[t + 1, :count], squashed[t, :count]
             torch.mm(inputs[t, :count], weight, out=gate)
-            gate[:, : 2 * size].sigmoid_()
-            gate[:, 2 * size : 3 * size].tanh_()
-            gate[:, 3 * size :].sigmoid_()
-            keep, forget, new, output = gate.chunk(4, dim=1)
+            keep, forget, new, output = gate.sigmoid_().chunk(4, dim=1)
+            new.mul_(2).sub_(1)
             torch.mul(forget, cells[t, :count], out=cell)
             cell.addcmul_(keep, new)
-            torch.tanh(cell, out=tanh)
+            torch.mul(cell, 2, out=tanh).sigmoid_().mul_(2).sub_(1)
             torch.mul(output, tanh, out=hidden[t, :count])
             if t + 1 < walked:
                 inputs[t + 1, :count, width : width + size] = hidden[t, :count]

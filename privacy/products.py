@@ -1,6 +1,6 @@
-"""Books of dense layers, whose gradient for one student is one matrix product, G = sum of g x^T.
+"""Books of dense layers, whose gradient for one student is one matrix product, G = sum of x g^T.
 
-x ends with a 1 where the layer has biases, so that the last column of G is their gradient. A
+x ends with a 1 where the layer has biases, so that the last row of G is their gradient. A
 student's G is formed, normed, scaled and added while it is still in the processor's cache, so the
 product is computed once; forming the sum over all students again from scaled g would cost a second.
 """
@@ -17,7 +17,7 @@ from torch.autograd.graph import get_gradient_edge
 from fedtrace.privacy.bookkeeping import Book, Rows
 from fedtrace.privacy.lstm import LstmPass, LstmWeights, Workspace
 
-Columns = tuple[tuple[Tensor, slice | int], ...]
+Parts = tuple[tuple[Tensor, slice | int], ...]
 
 
 class ProductBook(Book):
@@ -25,21 +25,21 @@ class ProductBook(Book):
 
     Args:
         name: the layer's name in the module, for messages.
-        columns: which columns of G are the gradient of which parameter; a bias has one.
+        parts: each parameter with the rows of G that are its gradient, transposed; a bias has one.
         rows: the order in which students are worked through.
         workspace: gives the buffer of a block.
     """
 
-    def __init__(self, name: str, columns: Columns, rows: Rows, workspace: Workspace) -> None:
+    def __init__(self, name: str, parts: Parts, rows: Rows, workspace: Workspace) -> None:
         super().__init__(name)
-        self._columns = columns
-        self._biases = sum(isinstance(column, int) for _, column in columns)
+        self._parts = parts
+        self._biases = sum(isinstance(place, int) for _, place in parts)
         self._rows = rows
         self._workspace = workspace
         self._gradients = torch.empty(0)  # [student, position, out]
         self._inputs = torch.empty(0)  # [student, position, in]
         self._used: Sequence[int] = ()  # [student], positions in use
-        self._total = torch.empty(0)  # [out, in]
+        self._total = torch.empty(0)  # [in, out]
 
     @property
     def entries(self) -> int:
@@ -51,14 +51,14 @@ class ProductBook(Book):
         used = self._used[first]  # students come longest first, so it bounds the others too
         gradients, inputs = self._gradients[first:last, :used], self._inputs[first:last, :used]
         block: Tensor = self._workspace.take("block", (last - first, *self._total.shape), inputs)
-        torch.bmm(gradients.transpose(1, 2), inputs, out=block)
+        torch.bmm(inputs.transpose(1, 2), gradients, out=block)
         return block
 
     def squared_norms(self, block: Tensor) -> Tensor:
-        """[student]: a column counts once for each parameter whose gradient it is."""
-        squared = torch.linalg.vector_norm(block.flatten(1), dim=1).square_()
+        """[student]: a row counts once for each parameter whose gradient it is."""
+        squared: Tensor = torch.linalg.vector_norm(block.flatten(1), dim=1).square()
         if self._biases > 1:
-            bias = torch.linalg.vector_norm(block[:, :, -1], dim=1).square_()
+            bias = torch.linalg.vector_norm(block[:, -1], dim=1).square()
             squared += (self._biases - 1) * bias
         return squared
 
@@ -70,24 +70,24 @@ class ProductBook(Book):
         self._total.view(1, -1).addmm_(factors[None], block.flatten(1))
 
     def totals(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The columns of the clipped sum, parameter by parameter."""
-        for parameter, column in self._columns:
-            yield parameter, self._total[:, column]
+        """The clipped sum, parameter by parameter."""
+        for parameter, place in self._parts:
+            yield parameter, self._total[place].t()
 
     def _keep(self, gradients: Tensor, inputs: Tensor, used: Sequence[int]) -> None:
         """Take both sides, students in working order; ``used`` is each one's last position."""
         self._gradients, self._inputs, self._used = gradients, inputs, used
-        self._total = inputs.new_zeros(gradients.shape[2], inputs.shape[2])
+        self._total = inputs.new_zeros(inputs.shape[2], gradients.shape[2])
 
 
 class LinearBook(ProductBook):
     """A linear layer, over any number of positions a student."""
 
     def __init__(self, name: str, layer: nn.Linear, rows: Rows, workspace: Workspace) -> None:
-        columns: Columns = ((layer.weight, slice(0, layer.in_features)),)
+        parts: Parts = ((layer.weight, slice(0, layer.in_features)),)
         if layer.bias is not None:
-            columns = (*columns, (layer.bias, layer.in_features))
-        super().__init__(name, columns, rows, workspace)
+            parts = (*parts, (layer.bias, layer.in_features))
+        super().__init__(name, parts, rows, workspace)
         self._layer = layer
 
     @contextmanager
@@ -126,12 +126,12 @@ class LstmBook(ProductBook):
     def __init__(self, name: str, layer: nn.LSTM, rows: Rows, workspace: Workspace) -> None:
         weights = LstmWeights.of(layer)
         bounds = (0, layer.input_size, layer.input_size + layer.hidden_size)
-        columns: Columns = (
+        parts: Parts = (
             (weights.onto_input, slice(bounds[0], bounds[1])),
             (weights.onto_hidden, slice(bounds[1], bounds[2])),
             *((bias, bounds[2]) for bias in weights.biases),
         )
-        super().__init__(name, columns, rows, workspace)
+        super().__init__(name, parts, rows, workspace)
         self._layer = layer
         self._pass = LstmPass(layer, rows.active, workspace)
 
@@ -143,6 +143,7 @@ class LstmBook(ProductBook):
             if state is not None or sequence.ndim != 3:
                 raise ValueError(f"layer {self.name}: one batch of sequences, from a zero state")
             self._open(sequence)
+            self._rows.require(len(sequence))
             anchor = sequence.new_zeros((), requires_grad=True)
             self.edge = get_gradient_edge(anchor)
             hidden = self._pass.run(self._rows.sorted(sequence), anchor)

@@ -1,0 +1,255 @@
+"""The clipped sum is exact, for every architecture and every awkward student."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from support.students import double_batch, made_up_students
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedtrace.models.interactions import Batch
+from fedtrace.models.networks import ARCHITECTURES, KnowledgeModel, ModelSpec, build, student_losses
+from fedtrace.privacy import reference
+from fedtrace.privacy.engine import ClippedSumEngine
+
+SKILLS = 7
+LENGTHS = (1, 3, 9, 2, 7, 7, 20)
+EXACT = {"rtol": 0, "atol": 1e-12}
+
+
+def model(architecture: str = "dkt") -> KnowledgeModel:
+    spec = ModelSpec(
+        architecture=architecture,  # type: ignore[arg-type]
+        skills=SKILLS,
+        hidden_size=5,
+        embedding_size=4,
+    )
+    built = build(spec, seed=0).double()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():  # away from the zeros that some networks start from
+        for parameter in built.parameters():
+            parameter += 0.5 * torch.randn(parameter.shape, generator=generator)
+    return built
+
+
+def batch(lengths: tuple[int, ...] = LENGTHS, seed: int = 0) -> Batch:
+    return double_batch(made_up_students(lengths, skills=SKILLS, seed=seed))
+
+
+def assert_exact(
+    module: nn.Module, losses: Callable[[], Tensor], lengths: Tensor | None = None
+) -> None:
+    """Norms and sums at clipping norms where all, some and no students are clipped."""
+    gradients = reference.looped_gradients(module, losses)
+    norms = torch.linalg.vector_norm(gradients, dim=1)
+    engine = ClippedSumEngine(module)
+    for clipping_norm in (float(norms.max()) / 100, float(norms.median()), 1e6):
+        expected, _ = reference.clipped_sum(gradients, clipping_norm=clipping_norm)
+        result = engine.clipped_sum(losses, clipping_norm=clipping_norm, lengths=lengths)
+        np.testing.assert_allclose(result.norms, norms.numpy(), **EXACT)
+        np.testing.assert_allclose(result.total, expected.numpy(), **EXACT)
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_is_exact(architecture, declared):
+    module, data = model(architecture), batch()
+    lengths = torch.tensor(LENGTHS) if declared else None
+    assert_exact(module, lambda: student_losses(module, data), lengths)
+
+
+def test_float32_agrees_with_float64():
+    module, data = model(), batch()
+    exact = ClippedSumEngine(module).clipped_sum(
+        lambda: student_losses(module, data), clipping_norm=0.1
+    )
+    single = module.float()
+    rough = ClippedSumEngine(single).clipped_sum(
+        lambda: student_losses(single, data).float(), clipping_norm=0.1
+    )
+    assert rough.total.dtype == np.float32
+    np.testing.assert_allclose(rough.total, exact.total, rtol=0, atol=1e-6)
+
+
+def test_torch_func_agrees_where_students_cannot_meet():
+    """An oracle in which each student is alone in the batch."""
+
+    class Lookup(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(SKILLS, 3)
+            self.hidden = nn.Linear(3, 4)
+            self.out = nn.Linear(4, 1)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.out(torch.tanh(self.hidden(self.table(ids)))).squeeze(-1).mean(-1)
+
+    torch.manual_seed(0)
+    module = Lookup().double()
+    ids = torch.randint(0, SKILLS, (6, 5))
+    target = torch.randn(6, dtype=torch.float64)
+    gradients = reference.vectorised_gradients(
+        module, lambda net, row, aim: (net(row) - aim).square(), ids, target
+    )
+    looped = reference.looped_gradients(module, lambda: (module(ids) - target).square())
+    np.testing.assert_allclose(gradients, looped, **EXACT)
+    assert_exact(module, lambda: (module(ids) - target).square())
+
+
+class Stack(nn.Module):
+    """Raw features into an LSTM, another above it, and linear layers over time and at the end."""
+
+    def __init__(self, *, bias: bool) -> None:
+        super().__init__()
+        self.lower = nn.LSTM(3, 4, batch_first=True, bias=bias)
+        self.between = nn.Linear(4, 5, bias=bias)
+        self.upper = nn.LSTM(5, 2, batch_first=True, bias=bias)
+        self.out = nn.Linear(2, 1, bias=bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        states, _ = self.lower(features)
+        states, _ = self.upper(functional.relu(self.between(states), inplace=True))
+        return self.out(states[:, -1]).squeeze(-1)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_stacked_layers_are_exact(bias):
+    torch.manual_seed(0)
+    module = Stack(bias=bias).double()
+    features = torch.randn(5, 6, 3, dtype=torch.float64)
+    assert_exact(module, lambda: module(features).square())
+
+
+def test_batches_of_different_sizes_share_one_engine():
+    """Buffers are reused: nothing of a larger batch may show in a smaller one."""
+    module = model()
+    engine = ClippedSumEngine(module)
+    for lengths in [(30,) * 9, (2, 3), (5, 40, 1), (1,), (8, 8)]:
+        data = batch(lengths)
+        gradients = reference.looped_gradients(
+            module, lambda data=data: student_losses(module, data)
+        )
+        expected, _ = reference.clipped_sum(gradients, clipping_norm=0.1)
+        for declared in (None, torch.tensor(lengths)):
+            result = engine.clipped_sum(
+                lambda data=data: student_losses(module, data),
+                clipping_norm=0.1,
+                lengths=declared,
+            )
+            np.testing.assert_allclose(result.total, expected.numpy(), **EXACT)
+
+
+def test_a_large_model_is_worked_through_student_by_student(monkeypatch):
+    monkeypatch.setattr("fedtrace.privacy.engine.BLOCK_ENTRIES", 1)
+    module, data = model(), batch()
+    assert_exact(module, lambda: student_losses(module, data))
+    assert_exact(module, lambda: student_losses(module, data), torch.tensor(LENGTHS))
+
+
+def test_nobody_gives_zeros():
+    module = model()
+    for lengths in (None, torch.tensor([], dtype=torch.int64)):
+        result = ClippedSumEngine(module).clipped_sum(
+            lambda: student_losses(module, batch(())), clipping_norm=1.0, lengths=lengths
+        )
+        assert result.norms.shape == (0,)
+        assert not result.total.any()
+        assert len(result.total) == sum(p.numel() for p in module.parameters())
+
+
+def test_students_of_one_interaction_give_zero_without_dividing_by_it():
+    module = model()
+    result = ClippedSumEngine(module).clipped_sum(
+        lambda: student_losses(module, batch((1, 1, 1))), clipping_norm=1.0
+    )
+    assert (result.norms == 0).all()
+    assert (result.total == 0).all()
+
+
+def test_losses_that_do_not_depend_on_the_module_give_zeros():
+    module = model()
+    result = ClippedSumEngine(module).clipped_sum(
+        lambda: torch.zeros(4, dtype=torch.float64), clipping_norm=1.0
+    )
+    assert (result.norms == 0).all()
+    assert (result.total == 0).all()
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_non_finite_loss_counts_as_zero_and_touches_nobody(poison, declared):
+    module, data = model(), batch()
+    weight = torch.ones(len(LENGTHS), dtype=torch.float64)
+    weight[4] = poison
+    healthy = torch.arange(len(LENGTHS)) != 4
+    gradients = reference.looped_gradients(module, lambda: student_losses(module, data))
+    expected, _ = reference.clipped_sum(gradients[healthy], clipping_norm=0.1)
+    result = ClippedSumEngine(module).clipped_sum(
+        lambda: student_losses(module, data) * weight,
+        clipping_norm=0.1,
+        lengths=torch.tensor(LENGTHS) if declared else None,
+    )
+    np.testing.assert_allclose(result.total, expected.numpy(), **EXACT)
+    assert not np.isfinite(result.norms[4])
+    assert np.isfinite(result.norms[healthy.numpy()]).all()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_poisoned_skill_leaves_out_only_who_met_it(architecture):
+    """NaN in a parameter reaches the forward pass, the backward pass and the last steps."""
+    module = model(architecture)
+    data = batch()
+    met = (data.skills == 2).any(dim=1)
+    data.skills[~met & (data.skills == 2).any(dim=1)] = 0
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if name.endswith("easiness.weight") or name.endswith("failures.weight"):
+                parameter[2] = float("nan")
+    padded = torch.arange(data.skills.shape[1]) >= torch.tensor(LENGTHS)[:, None]
+    touched = ((data.skills == 2) & ~padded).any(dim=1)
+    assert touched.any()
+    assert not touched.all()
+    result = ClippedSumEngine(module).clipped_sum(
+        lambda: student_losses(module, data), clipping_norm=0.1
+    )
+    assert np.isfinite(result.total).all()
+    assert np.isfinite(result.norms[~touched.numpy()]).all()
+
+
+def test_the_module_is_left_as_it_was_even_after_an_error():
+    module, data = model(), batch()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+
+    def check() -> None:
+        assert all((module.state_dict()[name] == value).all() for name, value in before.items())
+        assert all(parameter.grad is None for parameter in module.parameters())
+        for layer in module.modules():
+            assert "forward" not in layer.__dict__
+            assert not layer._forward_hooks
+
+    engine = ClippedSumEngine(module)
+    engine.clipped_sum(lambda: student_losses(module, data), clipping_norm=1.0)
+    check()
+
+    def fail() -> Tensor:
+        module(data)
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        engine.clipped_sum(fail, clipping_norm=1.0)
+    check()
+    with torch.no_grad():  # the engine asks for its own graph
+        result = engine.clipped_sum(lambda: student_losses(module, data), clipping_norm=1.0)
+    assert result.norms.any()
+
+
+def test_the_result_shows_sizes_only():
+    module, data = model(), batch()
+    result = ClippedSumEngine(module).clipped_sum(
+        lambda: student_losses(module, data), clipping_norm=1.0
+    )
+    assert repr(result) == f"ClippedSum(7 students, {len(result.total)} parameters)"
