@@ -33,8 +33,9 @@ def guessed_pairs(rows: npt.NDArray[np.floating], guesses: int) -> PairArray:
     if guesses < 0:
         raise ValueError(f"the number of guesses is at least 0, not {guesses}")
     sizes = np.linalg.norm(rows.astype(np.float64), axis=1)
-    order = np.argsort(-sizes, kind="stable")[:guesses].astype(np.int64)
-    return order[sizes[order] > 0]
+    order: PairArray = np.argsort(-sizes, kind="stable")[:guesses].astype(np.int64)
+    moved: PairArray = order[sizes[order] > 0]
+    return moved
 
 
 def recovered_fraction(rows: npt.NDArray[np.floating], pairs: PairArray) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from support.students import made_up_students
@@ -55,9 +56,8 @@ def leaked_fractions(
     recovered, blind = [], []
     for student in range(students):
         alone = everybody.select([student])
-        batch = to_batch(alone)
         total = engine.clipped_sum(
-            lambda batch=batch: student_losses(model, batch), clipping_norm=norm
+            partial(student_losses, model, to_batch(alone)), clipping_norm=norm
         ).total
         update = total
         if noise_multiplier > 0:

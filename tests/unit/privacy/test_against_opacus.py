@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def our_trajectory() -> list[np.ndarray]:
     visited = []
     for batch in batches():
         total = engine.clipped_sum(
-            lambda batch=batch: student_losses(model, batch), clipping_norm=CLIPPING_NORM
+            partial(student_losses, model, batch), clipping_norm=CLIPPING_NORM
         ).total
         with torch.no_grad():
             vector = nn.utils.parameters_to_vector(model.parameters())
@@ -99,7 +100,7 @@ def opacus_trajectory(*, functorch: bool) -> list[np.ndarray]:
 
 @pytest.mark.filterwarnings("ignore")  # Opacus warns about its own hooks
 @pytest.mark.parametrize("functorch", [False, True])
-def test_the_same_trajectory_without_noise(functorch):
+def test_the_same_trajectory_without_noise(functorch: bool) -> None:
     ours, theirs = our_trajectory(), opacus_trajectory(functorch=functorch)
     assert len(ours) == STEPS
     assert np.abs(ours[-1] - ours[0]).max() > 0.01
@@ -108,7 +109,7 @@ def test_the_same_trajectory_without_noise(functorch):
 
 
 @pytest.mark.filterwarnings("ignore")  # Opacus warns about its own tensors
-def test_the_prv_accountant_agrees():
+def test_the_prv_accountant_agrees() -> None:
     accountant = PRVAccountant()
     accountant.history = [(2.0, 0.1, 50)]
     theirs = accountant.get_epsilon(delta=1e-5)

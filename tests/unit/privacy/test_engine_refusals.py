@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -22,7 +23,8 @@ class Small(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         states, _ = self.memory(self.table(ids))
-        return self.out(states).squeeze(-1).mean(dim=1)
+        score: Tensor = self.out(states)
+        return score.mean(dim=(1, 2))
 
 
 IDS = torch.tensor([[0, 1, 2], [3, 4, 0]])
@@ -44,19 +46,19 @@ IDS = torch.tensor([[0, 1, 2], [3, 4, 0]])
         (type("Custom", (nn.Linear,), {})(3, 3), "Custom"),
     ],
 )
-def test_layers_without_a_book(layer, sentence):
+def test_layers_without_a_book(layer: nn.Module, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         ClippedSumEngine(nn.Sequential(layer))
 
 
-def test_a_parameter_of_the_module_itself():
+def test_a_parameter_of_the_module_itself() -> None:
     module = Small()
     module.scale = nn.Parameter(torch.ones(1))
     with pytest.raises(ValueError, match="the module itself"):
         ClippedSumEngine(module)
 
 
-def test_shared_frozen_mixed_or_missing_parameters():
+def test_shared_frozen_mixed_or_missing_parameters() -> None:
     shared = Small()
     shared.other = nn.Linear(4, 1)
     shared.other.weight = shared.out.weight
@@ -83,13 +85,13 @@ def test_shared_frozen_mixed_or_missing_parameters():
         lambda module: torch.cat([module(IDS), torch.zeros(1)]),
     ],
 )
-def test_losses_that_are_not_one_a_student(losses):
+def test_losses_that_are_not_one_a_student(losses: Callable[[Small], Tensor]) -> None:
     module = Small()
     with pytest.raises(ValueError, match=r"\[student\]|2 rows for"):
         ClippedSumEngine(module).clipped_sum(lambda: losses(module), clipping_norm=1.0)
 
 
-def test_a_layer_called_twice():
+def test_a_layer_called_twice() -> None:
     module = Small()
     for twice in (
         lambda: module(IDS) + module(IDS),
@@ -99,7 +101,7 @@ def test_a_layer_called_twice():
             ClippedSumEngine(module).clipped_sum(twice, clipping_norm=1.0)
 
 
-def test_a_state_handed_in_or_asked_for():
+def test_a_state_handed_in_or_asked_for() -> None:
     module = Small()
     start = torch.zeros(1, 2, 4)
     with pytest.raises(ValueError, match="zero state"):
@@ -110,7 +112,8 @@ def test_a_state_handed_in_or_asked_for():
 
     def last_state() -> Tensor:
         _, (last, _) = module.memory(module.table(IDS))
-        return last[0].sum(dim=1)
+        total: Tensor = last[0].sum(dim=1)
+        return total
 
     with pytest.raises(ValueError, match="unpack"):
         ClippedSumEngine(module).clipped_sum(last_state, clipping_norm=1.0)
@@ -126,7 +129,7 @@ def test_a_state_handed_in_or_asked_for():
         (torch.tensor([3, 2]), "after its student's length"),
     ],
 )
-def test_lengths_that_do_not_fit_the_losses(lengths, sentence):
+def test_lengths_that_do_not_fit_the_losses(lengths: Tensor, sentence: str) -> None:
     module = Small()
     with pytest.raises(ValueError, match=sentence):
         ClippedSumEngine(module).clipped_sum(
@@ -134,7 +137,7 @@ def test_lengths_that_do_not_fit_the_losses(lengths, sentence):
         )
 
 
-def test_lengths_beyond_the_padding_are_harmless():
+def test_lengths_beyond_the_padding_are_harmless() -> None:
     module = Small()
     plain = ClippedSumEngine(module).clipped_sum(lambda: module(IDS), clipping_norm=1.0)
     long = ClippedSumEngine(module).clipped_sum(
@@ -144,7 +147,7 @@ def test_lengths_beyond_the_padding_are_harmless():
 
 
 @pytest.mark.parametrize("clipping_norm", [0.0, -1.0, math.nan, math.inf])
-def test_clipping_norms_that_are_none(clipping_norm):
+def test_clipping_norms_that_are_none(clipping_norm: float) -> None:
     module = Small()
     with pytest.raises(ValueError, match="clipping norm"):
         ClippedSumEngine(module).clipped_sum(lambda: module(IDS), clipping_norm=clipping_norm)
