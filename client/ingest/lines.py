@@ -73,39 +73,40 @@ class Lines:
         self.as_cp1252 = 0
         self._stream = stream
         self._rejections = rejections
-        self._open: list[str] = []  # the lines of a quote that has not closed yet
+        self._open: list[tuple[int, str]] = []  # lines of a quote that has not closed yet
+        self._open_length = 0
 
     def __iter__(self) -> Iterator[Block]:
         for line, texts in self._texts():
             odd_quotes = [text.count('"') & 1 for text in texts]
             if not self._open and 1 not in odd_quotes:
                 yield Block(line, texts)
-            else:
-                for number, text in enumerate(texts, line):
-                    yield from self._follow_quotes(number, text)
-                    last = number
+                continue
+            for number, (text, odd) in enumerate(zip(texts, odd_quotes, strict=True), line):
+                if self._open or odd:
+                    yield from self._follow_quote(number, text, closes=bool(self._open and odd))
+                else:
+                    yield Block(number, [text])
         if self._open:
-            yield from self._give_up(last)
+            yield from self._give_up()
 
-    def _follow_quotes(self, number: int, text: str) -> Iterator[Block]:
-        odd = text.count('"') % 2 == 1
-        if not self._open and not odd:
-            yield Block(number, [text])
-            return
-        self._open.append(text)
-        if odd and len(self._open) > 1:
-            yield Block(number, ["\n".join(self._open)], span=len(self._open))
-            self._open = []
-        elif sum(map(len, self._open)) > MAX_LINE_BYTES:
-            yield from self._give_up(number)
+    def _follow_quote(self, number: int, text: str, *, closes: bool) -> Iterator[Block]:
+        self._open.append((number, text))
+        self._open_length += len(text) + 1
+        if closes:
+            joined = "\n".join(text for _, text in self._open)
+            yield Block(number, [joined], span=len(self._open))
+            self._open, self._open_length = [], 0
+        elif self._open_length > MAX_LINE_BYTES:
+            yield from self._give_up()
 
-    def _give_up(self, last: int) -> Iterator[Block]:
+    def _give_up(self) -> Iterator[Block]:
         """Reject the line that opened a quote; those after it have even quotes, so they stand."""
-        first = last - len(self._open) + 1
+        (first, _), *rest = self._open
         self._rejections.add(Reason.QUOTE_NEVER_CLOSED, first)
-        texts, self._open = self._open[1:], []
-        if texts:
-            yield Block(first + 1, texts)
+        self._open, self._open_length = [], 0
+        for number, text in rest:
+            yield Block(number, [text])
 
     def _texts(self) -> Iterator[tuple[int, list[str]]]:
         """Decoded lines without their ends, as (line of the first, lines)."""
