@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 READY = "gate ready"
 """The log line that a supervisor waits for."""
 
-_IDLE_SECONDS = 0.1  # between two looks for a task, on loopback
-_RETRY_SECONDS = 1.0  # while the SuperNode is not there
+_IDLE_SECONDS = 0.2  # between two looks for a task, on loopback
+_RETRY_SECONDS = 0.5  # while the SuperNode is not there
 
 Answer = Callable[[Task], Message]
 """What a school makes of one task; may raise anything."""
@@ -45,13 +45,20 @@ def serve(node: SuperNode, answer: Answer, *, last_resort: Answer) -> None:
         last_resort: What leaves when ``answer`` raises; says nothing about why.
     """
     logger.info(READY)
+    reachable = True
     while True:
         try:
             worked = _serve_one(node, answer, last_resort)
-        except SuperNodeUnreachable:
-            logger.warning("the SuperNode does not answer; trying again", exc_info=True)
+        except SuperNodeUnreachable as error:
+            if reachable:
+                logger.warning("the SuperNode does not answer (%s); trying again", error)
+            reachable = False
             time.sleep(_RETRY_SECONDS)
             continue
+        except Exception:  # one task may be lost, the school's worker may not
+            logger.exception("a task was given up")
+            worked = False
+        reachable = True
         if not worked:
             time.sleep(_IDLE_SECONDS)
 

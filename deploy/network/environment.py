@@ -20,7 +20,7 @@ QUIET: Mapping[str, str] = {
 """What switches off everything that Flower would do on the network by itself."""
 
 _KEPT = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "USER")
-_POLL_SECONDS = "0.1"  # how often a superexec asks for a task; Flower's default is 1 s
+_POLL_SECONDS = "0.5"  # how often a superexec asks for a task; Flower's default is 1 s
 
 
 def flower_environment(flwr_home: Path, *, threads: int | None = None) -> dict[str, str]:

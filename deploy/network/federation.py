@@ -48,7 +48,7 @@ HOST = "localhost"
 _GATE_READY = "gate ready"
 _SUPERLINK_SECONDS = 60.0
 _SCHOOLS_SECONDS = 90.0  # torch is imported once a school, on a machine that may be slow
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ import asyncio
 import logging
 import ssl
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +79,7 @@ class FrontSettings:
         upstream_seconds: A SuperLink that takes longer is answered for with 504.
         hold_seconds: How long an empty answer to a pull is held back; well below the 30 s after
             which a SuperNode gives a request up, and the 300 s for which its signature holds.
-        upstream_pulls_per_second: Of all schools together while their answers are held back.
+        pulls_per_second: How often the SuperLink is asked for all held schools together.
     """
 
     upstream: str
@@ -86,21 +88,33 @@ class FrontSettings:
     body_seconds: float = 60.0
     upstream_seconds: float = 25.0
     hold_seconds: float = 15.0
-    upstream_pulls_per_second: float = 20.0
+    pulls_per_second: float = 6.0
 
 
 class Front:
-    """The ASGI application; see the module's text for what it lets through."""
+    """The ASGI application; see the module's text for what it lets through.
 
-    def __init__(self, settings: FrontSettings) -> None:
+    Args:
+        settings: Limits, and where the SuperLink is.
+        transport: How it is reached; None for TLS that trusts the consortium's CA alone.
+    """
+
+    def __init__(
+        self, settings: FrontSettings, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._settings = settings
-        self._held = 0
+        self._held = 0  # schools that wait for work at this moment
+        self._work = asyncio.Event()  # set, and replaced, when one of them has got some
         self._client = httpx.AsyncClient(
             base_url=settings.upstream,
-            verify=client_context(settings.ca_certificate),
             timeout=settings.upstream_seconds,
             trust_env=False,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            transport=transport
+            or httpx.AsyncHTTPTransport(
+                verify=client_context(settings.ca_certificate),
+                trust_env=False,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            ),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,27 +173,49 @@ class Front:
         return bytes(body)
 
     async def _pass_on(self, request: Request, path: bytes, body: bytes) -> Response:
-        """Ask the SuperLink; a pull that finds nothing is asked again for a while."""
+        """Ask the SuperLink with the headers on the list and return its answer likewise."""
         headers = {k: v for k, v in request.headers.items() if k in _REQUEST_HEADERS}
-        deadline = time.monotonic() + (self._settings.hold_seconds if path == _PULL else 0.0)
-        while True:
-            answer = await self._client.post(path.decode("ascii"), content=body, headers=headers)
-            nothing = answer.status_code == httpx.codes.OK and not answer.content
-            if not nothing or time.monotonic() > deadline:
-                break
-            await self._pause()
-            if await request.is_disconnected():
-                raise ClientDisconnect
+        if path == _PULL:
+            answer = await self._pull(request, body, headers)
+        else:
+            answer = await self._post(path, body, headers)
         kept = {k: v for k, v in answer.headers.items() if k in _RESPONSE_HEADERS}
         return Response(answer.content, status_code=answer.status_code, headers=kept)
 
+    async def _pull(
+        self, request: Request, body: bytes, headers: Mapping[str, str]
+    ) -> httpx.Response:
+        """Ask for a school's next message, and again for a while as long as there is none."""
+        deadline = time.monotonic() + self._settings.hold_seconds
+        while True:
+            answer = await self._post(_PULL, body, headers)
+            if answer.status_code != httpx.codes.OK or answer.content:
+                self._wake()
+                return answer
+            if time.monotonic() > deadline:
+                return answer
+            await self._pause()
+            if await request.is_disconnected():
+                raise ClientDisconnect
+
     async def _pause(self) -> None:
-        """Wait between two pulls for one school, longer the more schools are waiting."""
+        """Wait for this school's turn, or until another has got work: rounds go to all at once."""
         self._held += 1
         try:
-            await asyncio.sleep(self._held / self._settings.upstream_pulls_per_second)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._held / self._settings.pulls_per_second):
+                    await self._work.wait()
         finally:
             self._held -= 1
+
+    def _wake(self) -> None:
+        self._work.set()
+        self._work = asyncio.Event()
+
+    async def _post(
+        self, path: bytes, body: bytes, headers: Mapping[str, str]
+    ) -> httpx.Response:
+        return await self._client.post(path.decode("ascii"), content=body, headers=headers)
 
 
 def main() -> None:

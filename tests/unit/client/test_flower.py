@@ -1,0 +1,79 @@
+"""The adapter against Flower's own SuperNode API: fails where another Flower behaves differently."""
+
+import hashlib
+
+import pytest
+from flwr.app import ConfigRecord, Message, RecordDict
+from support.supernode import NODE_ID, RUN_ID, InProcessSuperNode
+
+from fedtrace.client.bundle import build_fab, fab_digest
+from fedtrace.client.flower import SuperNode, SuperNodeUnreachable
+from fedtrace.deploy.network.ports import free_ports
+
+SECRET = b"only the gate knows"
+
+
+@pytest.fixture(scope="module")
+def supernode():
+    with InProcessSuperNode(secret=SECRET, fab=build_fab()) as node:
+        yield node
+
+
+@pytest.fixture
+def worker(supernode, tmp_path):
+    secret_file = tmp_path / "secret"
+    secret_file.write_bytes(SECRET)
+    worker = SuperNode(supernode.address, secret_file)
+    yield worker
+    worker.close()
+
+
+def test_a_task_is_claimed_once_answered_and_sent(supernode, worker):
+    checkpoint = bytes(range(256)) * 1024
+    supernode.deliver({"order": b"signed", "checkpoint": checkpoint})
+    with worker.claim() as claimed:
+        message = claimed.task.message
+        record = message.content["fedtrace"]
+        assert (record["order"], record["checkpoint"]) == (b"signed", checkpoint)
+        assert claimed.task.fab_digest == fab_digest()
+        assert message.metadata.run_id == RUN_ID
+        with worker.claim() as second:
+            assert second is None
+        reply = RecordDict({"fedtrace": ConfigRecord({"payload": checkpoint})})
+        claimed.reply(Message(reply, reply_to=message))
+    sent = supernode.sent()
+    assert sent.content["fedtrace"]["payload"] == checkpoint
+    assert sent.metadata.src_node_id == NODE_ID
+    assert sent.metadata.reply_to_message_id == message.metadata.message_id
+
+
+def test_nothing_waits(worker):
+    with worker.claim() as claimed:
+        assert claimed is None
+
+
+def test_a_worker_without_the_secret_gets_nothing(supernode, tmp_path):
+    (tmp_path / "wrong").write_bytes(b"a guess")
+    stranger = SuperNode(supernode.address, tmp_path / "wrong")
+    with pytest.raises(SuperNodeUnreachable, match="401"), stranger.claim():
+        pass
+    stranger.close()
+
+
+def test_no_supernode(tmp_path):
+    (tmp_path / "secret").write_bytes(SECRET)
+    worker = SuperNode(f"127.0.0.1:{free_ports(1)[0]}", tmp_path / "secret")
+    with pytest.raises(SuperNodeUnreachable), worker.claim():
+        pass
+    worker.close()
+
+
+def test_the_digest_is_of_the_bytes_that_came(tmp_path):
+    foreign = build_fab() + b"\0"
+    (tmp_path / "secret").write_bytes(SECRET)
+    with InProcessSuperNode(secret=SECRET, fab=foreign) as node:
+        worker = SuperNode(node.address, tmp_path / "secret")
+        node.deliver({"order": b"signed"})
+        with worker.claim() as claimed:
+            assert claimed.task.fab_digest == f"sha256:{hashlib.sha256(foreign).hexdigest()}"
+        worker.close()

@@ -1,0 +1,245 @@
+"""The door, called as its server calls it: paths are bytes here, as they are on the wire."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fedtrace.deploy.network.front import ROUTES, Front, FrontSettings
+
+PULL = b"/v1/fleet/pull-messages"
+PROTOBUF = (b"content-type", b"application/protobuf")
+
+
+@dataclass
+class SuperLink:
+    """A SuperLink that answers from a list and remembers what it was asked."""
+
+    answers: list[httpx.Response] = field(default_factory=list)
+    requests: list[httpx.Request] = field(default_factory=list)
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        self.requests.append(request)
+        if not self.answers:
+            return httpx.Response(200, content=b"answer")
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def settings(**changes):
+    return FrontSettings(
+        upstream="https://127.0.0.1:1", ca_certificate=Path("not-read"), **changes
+    )
+
+
+async def ask(front, path, *, method="POST", query=b"", headers=(PROTOBUF,), body=(b"request",)):
+    """One request; returns status, headers and body of the answer."""
+    parts = list(body)
+    sent = []
+
+    async def receive():
+        if parts:
+            part = parts.pop(0)
+            if part is None:
+                await asyncio.sleep(3600)
+            return {"type": "http.request", "body": part, "more_body": bool(parts)}
+        await asyncio.sleep(3600)
+
+    async def send(event):
+        sent.append(event)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path.decode("latin-1"),
+        "raw_path": path,
+        "query_string": query,
+        "headers": list(headers),
+        "http_version": "1.1",
+        "scheme": "https",
+        "server": ("localhost", 1),
+        "client": ("127.0.0.1", 2),
+    }
+    await front(scope, receive, send)
+    answer = b"".join(event.get("body", b"") for event in sent[1:])
+    return sent[0]["status"], dict(sent[0]["headers"]), answer
+
+
+def run(superlink, *requests, **changes):
+    async def conversation():
+        front = Front(settings(**changes), transport=httpx.MockTransport(superlink))
+        return [await ask(front, *args, **named) for args, named in requests]
+
+    return asyncio.run(conversation())
+
+
+@pytest.mark.parametrize("path", sorted(ROUTES))
+def test_routes_of_a_supernode_pass(path):
+    superlink = SuperLink()
+    (answer,) = run(superlink, ((path,), {}))
+    assert answer == (200, {b"content-length": b"6"}, b"answer")
+    assert superlink.requests[0].url.raw_path == path
+    assert superlink.requests[0].content == b"request"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/",
+        b"/docs",
+        b"/health",
+        b"/v1/control/start-run",
+        b"/v1/control/register-node",
+        b"/v1/runtime/acquire-task",
+        b"/v1/fleet/register-node",
+        b"/v1/fleet/unregister-node",
+        b"/v1/fleet/",
+        b"/v1/fleet/../control/start-run",
+        b"/v1/fleet/%2e%2e/control/start-run",
+        b"/v1/fleet/..%2fcontrol%2fstart-run",
+        b"/v1/fleet//pull-messages",
+        b"//v1/fleet/pull-messages",
+        b"/v1/fleet/pull-messages/",
+        b"/v1/fleet/pull-messages/../../control/start-run",
+        b"/v1/fleet/pull%2dmessages",
+        b"/V1/fleet/pull-messages",
+        b"/v1/fleet/pull-messages;/v1/control/start-run",
+        b"/v1/fleet/pull-messages\x00",
+        b"https://127.0.0.1/v1/control/start-run",
+    ],
+)
+def test_nothing_else_does(path):
+    superlink = SuperLink()
+    assert run(superlink, ((path,), {}))[0][0] == 404
+    assert not superlink.requests
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS", "CONNECT", "post"])
+def test_other_methods_do_not_pass(method):
+    superlink = SuperLink()
+    assert run(superlink, ((PULL,), {"method": method}))[0][0] == 404
+    assert not superlink.requests
+
+
+def test_a_query_does_not_pass():
+    superlink = SuperLink()
+    assert run(superlink, ((PULL,), {"query": b"a=1"}))[0][0] == 404
+    assert not superlink.requests
+
+
+@pytest.mark.parametrize("headers", [(), ((b"content-type", b"application/json"),)])
+def test_other_content_does_not_pass(headers):
+    superlink = SuperLink()
+    assert run(superlink, ((PULL,), {"headers": headers}))[0][0] == 415
+    assert not superlink.requests
+
+
+def test_only_headers_on_the_list_pass_either_way():
+    superlink = SuperLink(
+        [httpx.Response(200, content=b"m", headers={"set-cookie": "a", "server": "uvicorn"})]
+    )
+    headers = (
+        PROTOBUF,
+        (b"flwr-signature", b"c2ln"),
+        (b"x-forwarded-for", b"127.0.0.1"),
+        (b"flwr-task-token", b"stolen"),
+        (b"flwr-superexec-signature", b"guess"),
+        (b"authorization", b"Bearer x"),
+        (b"transfer-encoding", b"chunked"),
+    )
+    ((status, answered, _),) = run(superlink, ((PULL,), {"headers": headers}))
+    asked = superlink.requests[0].headers
+    assert status == 200
+    assert asked["flwr-signature"] == "c2ln"
+    assert not {
+        "x-forwarded-for",
+        "flwr-task-token",
+        "flwr-superexec-signature",
+        "authorization",
+        "transfer-encoding",
+    } & set(asked)
+    assert set(answered) == {b"content-length"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ((PROTOBUF, (b"content-length", b"11")), (b"x",)),
+        ((PROTOBUF, (b"content-length", b"-1")), (b"x",)),
+        ((PROTOBUF,), (b"123456", b"78901")),
+    ],
+)
+def test_a_body_over_the_limit_is_not_read_to_its_end(headers, body):
+    superlink = SuperLink()
+    asked = ((PULL,), {"headers": headers, "body": (*body, None)})
+    assert run(superlink, asked, largest_body_bytes=10)[0][0] == 413
+    assert not superlink.requests
+
+
+def test_a_body_that_does_not_come():
+    assert run(SuperLink(), ((PULL,), {"body": (b"x", None)}), body_seconds=0.02)[0][0] == 408
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"), [(httpx.ReadTimeout("late"), 504), (httpx.ConnectError("gone"), 502)]
+)
+def test_a_superlink_that_fails(failure, status):
+    assert run(SuperLink([failure]), ((b"/v1/fleet/get-run",), {})) == [
+        (status, {b"content-length": b"0"}, b"")
+    ]
+
+
+def test_an_empty_answer_is_held_until_there_is_a_message():
+    superlink = SuperLink([httpx.Response(200), httpx.Response(200)])
+    ((status, _, body),) = run(superlink, ((PULL,), {}), pulls_per_second=200.0)
+    assert (status, body, len(superlink.requests)) == (200, b"answer", 3)
+
+
+def test_but_not_for_ever():
+    async def empty(_request):
+        return httpx.Response(200)
+
+    started = time.monotonic()
+    ((status, _, body),) = run(empty, ((PULL,), {}), hold_seconds=0.05, pulls_per_second=200.0)
+    assert (status, body) == (200, b"")
+    assert 0.05 <= time.monotonic() - started < 2.0
+
+
+def test_other_routes_are_not_held():
+    superlink = SuperLink([httpx.Response(200)])
+    ((status, _, body),) = run(superlink, ((b"/v1/fleet/deactivate-node",), {}))
+    assert (status, body, len(superlink.requests)) == (200, b"", 1)
+
+
+def test_a_refusal_of_the_superlink_is_passed_on_at_once():
+    superlink = SuperLink([httpx.Response(401, content=b"{}")])
+    assert run(superlink, ((PULL,), {}))[0][0] == 401
+
+
+def test_when_one_school_gets_work_all_look_again():
+    """A round is posted to all schools at once, so nobody waits for a turn of its own."""
+    posted = asyncio.Event()
+
+    async def superlink(_request):
+        return httpx.Response(200, content=b"work" if posted.is_set() else b"")
+
+    async def conversation():
+        front = Front(
+            settings(pulls_per_second=2.0), transport=httpx.MockTransport(superlink)
+        )
+        schools = [asyncio.create_task(ask(front, PULL)) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        posted.set()
+        started = time.monotonic()
+        answers = await asyncio.gather(*schools)
+        return answers, time.monotonic() - started
+
+    answers, seconds = asyncio.run(conversation())
+    assert {body for _, _, body in answers} == {b"work"}
+    assert seconds < 1.5  # the first one's turn; twenty turns at 2 a second would take 10 s

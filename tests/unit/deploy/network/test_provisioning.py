@@ -1,0 +1,87 @@
+import ipaddress
+import stat
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key, load_ssh_public_key
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from fedtrace.deploy.network.provisioning import (
+    provision_node,
+    provision_server,
+    provision_superexec_secret,
+    write_secret,
+)
+
+NOW = datetime(2026, 9, 1, tzinfo=UTC)
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def load(path):
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+@pytest.fixture
+def identity(tmp_path):
+    return provision_server(tmp_path / "server", hosts=["schools.example", "10.1.2.3"], now=NOW)
+
+
+def verifier(identity, subject):
+    store = Store([load(identity.ca_certificate)])
+    return PolicyBuilder().store(store).time(NOW + timedelta(days=90)).build_server_verifier(subject)
+
+
+def test_the_certificate_holds_for_its_names_and_addresses(identity):
+    server = load(identity.certificate)
+    verifier(identity, x509.DNSName("schools.example")).verify(server, [])
+    verifier(identity, x509.IPAddress(ipaddress.ip_address("10.1.2.3"))).verify(server, [])
+
+
+def test_and_for_no_other(identity):
+    with pytest.raises(VerificationError):
+        verifier(identity, x509.DNSName("other.example")).verify(load(identity.certificate), [])
+
+
+def test_secrets_are_private(identity, tmp_path):
+    key = provision_node(tmp_path / "node")
+    secret = provision_superexec_secret(tmp_path / "exec" / "secret")
+    for path in (identity.private_key, tmp_path / "server/ca.key", key.private_key, secret):
+        assert mode(path) == 0o600
+        assert mode(path.parent) == 0o700
+    assert len(secret.read_bytes()) == 64
+
+
+def test_node_keys_are_p384_in_openssh_format(tmp_path):
+    pair = provision_node(tmp_path)
+    private = load_ssh_private_key(pair.private_key.read_bytes(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    assert private.curve.name == "secp384r1"
+    assert private.public_key() == load_ssh_public_key(pair.public_key.read_bytes())
+
+
+def test_a_second_call_keeps_what_is_there(identity, tmp_path):
+    before = identity.certificate.read_bytes()
+    again = provision_server(tmp_path / "server", hosts=["other.example"], now=NOW)
+    assert again == identity
+    assert identity.certificate.read_bytes() == before
+    node = provision_node(tmp_path / "node").private_key.read_bytes()
+    assert provision_node(tmp_path / "node").private_key.read_bytes() == node
+    secret = provision_superexec_secret(tmp_path / "secret").read_bytes()
+    assert provision_superexec_secret(tmp_path / "secret").read_bytes() == secret
+
+
+def test_a_secret_is_never_overwritten(tmp_path):
+    write_secret(tmp_path / "s", b"first")
+    with pytest.raises(FileExistsError):
+        write_secret(tmp_path / "s", b"second")
+    assert (tmp_path / "s").read_bytes() == b"first"
+
+
+def test_a_server_without_a_name(tmp_path):
+    with pytest.raises(ValueError, match="at least one host name"):
+        provision_server(tmp_path, hosts=[], now=NOW)
