@@ -1,0 +1,142 @@
+"""A plan is checked clause against clause, and read by people who are not engineers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from support.gate import NOW, charter, linear_epsilon, plan_with
+
+from fedtrace.governance.explain import changes, explain
+from fedtrace.governance.lint import lint
+
+AFFORDABLE = {"privacy.epsilon_job": 2.5}
+"""21 releases of 0.1 fit."""
+
+
+def findings(
+    plan_changes: Mapping[str, Any], *, now: datetime = NOW, **options: Any
+) -> list[tuple[str, str]]:
+    plan = plan_with({**AFFORDABLE, **plan_changes})
+    found = lint(plan, epsilon=linear_epsilon, now=now, **options)
+    return [(finding.level, finding.clause) for finding in found]
+
+
+def sentence(epsilon: float, delta: float, *, trust_mode: str) -> str:
+    return f"Epsilon {epsilon:.2f} (unit: one student, delta {delta:g}, trust mode: {trust_mode})."
+
+
+def test_a_sound_plan_has_no_findings() -> None:
+    assert findings({}) == []
+    assert findings({}, charter=charter()) == []
+
+
+@pytest.mark.parametrize(
+    ("plan_changes", "clause"),
+    [
+        ({"valid_until": "2026-08-31T00:00:00Z"}, "valid_until"),
+        ({"schools.minimum_per_round": 4}, "schools.minimum_per_round"),
+        ({"privacy.trust_mode": "distributed"}, "privacy.trust_mode"),
+        ({"privacy.delta": 0.01}, "privacy.delta"),
+        ({"privacy.epsilon_student_year": 2.4}, "privacy.epsilon_student_year"),
+        ({"privacy.noise_multiplier": 0.0}, "privacy.noise_multiplier"),
+        ({"evaluation.noise_multiplier": 0.0}, "evaluation.noise_multiplier"),
+        ({"privacy.epsilon_job": 2.0}, "privacy.epsilon_job"),
+        ({"aggregation.average_last": 21}, "aggregation.average_last"),
+        ({"release.minimum_rounds": 21}, "release.minimum_rounds"),
+        ({"oversight.may_stop": ["consortium"]}, "oversight.may_stop"),
+        ({"retention.log": "P35M"}, "retention.log"),
+        ({"release.to": "public", "schools.minimum_per_round": 1}, "release.to"),
+        (
+            {"data.fields": [{"name": "skill", "category": "assessment", "transform": "rank"}]},
+            "data.fields",
+        ),
+    ],
+)
+def test_contradictions_are_errors(plan_changes: dict[str, Any], clause: str) -> None:
+    assert ("error", clause) in findings(plan_changes)
+
+
+@pytest.mark.parametrize(
+    ("plan_changes", "clause"),
+    [
+        ({"valid_until": "2029-01-01T00:00:00Z"}, "valid_until"),
+        ({"rounds.deadline_seconds": 2_592_000}, "rounds.deadline_seconds"),
+        ({"schools.minimum_per_round": 1}, "schools.minimum_per_round"),
+        ({"privacy.planned_students": 19}, "privacy.planned_students"),
+        ({"privacy.epsilon_job": 8.0, "privacy.epsilon_student_year": 8.0}, "privacy.epsilon_job"),
+        ({"rounds.count": 10}, "privacy.epsilon_job"),
+    ],
+)
+def test_oddities_are_warnings(plan_changes: dict[str, Any], clause: str) -> None:
+    found = findings(plan_changes)
+    assert ("warning", clause) in found
+    assert all(level == "warning" for level, _ in found)
+
+
+def test_a_plan_expires_on_its_last_day() -> None:
+    last_day = datetime(2027, 7, 31, tzinfo=UTC)
+    assert findings({}, now=last_day) == [("error", "valid_until")]
+
+
+def test_a_member_who_is_not_in_the_charter_is_an_error() -> None:
+    members = {"schools.members": ["school-1", "school-2", "school-9"]}
+    assert ("error", "schools.members") in findings(members, charter=charter())
+
+
+def test_the_recomputed_epsilon_is_told() -> None:
+    plan = plan_with({"privacy.epsilon_job": 2.0})
+    (finding,) = lint(plan, epsilon=linear_epsilon, now=NOW)
+    assert str(finding) == (
+        "error: privacy.epsilon_job: 20 rounds and the evaluation spend epsilon 2.100, more than "
+        "the 2 of the plan; raise the noise multipliers"
+    )
+
+
+def test_errors_come_first() -> None:
+    found = findings({"schools.minimum_per_round": 1, "privacy.delta": 0.01})
+    assert [level for level, _ in found] == ["error", "warning"]
+
+
+def test_the_page_says_what_a_school_wants_to_know() -> None:
+    plan = plan_with(AFFORDABLE)
+    page = explain(plan, epsilon=linear_epsilon, sentence=sentence)
+    for words in (
+        plan.digest(),
+        "To choose exercises that fit what a student can do.",
+        "Commercial use is excluded.",
+        "whether the answer was right",
+        "60 numbers",
+        "Epsilon 2.10 (unit: one student, delta 1e-05, trust mode: local).",
+        "Epsilon 4.00 (unit: one student",
+        "single updates not at all",
+        "3 years",
+        "each school for itself",
+        "It is not legal advice.",
+    ):
+        assert words in " ".join(page.split()), words
+    assert "anonym" not in page.lower()
+    assert len(page.splitlines()) <= 60
+    assert max(map(len, page.splitlines())) <= 88
+
+
+def test_the_page_shows_what_changed() -> None:
+    before = plan_with(AFFORDABLE)
+    after = plan_with({**AFFORDABLE, "privacy.delta": 1e-6, "rounds.count": 10})
+    page = explain(after, epsilon=linear_epsilon, sentence=sentence, previous=before)
+    assert before.digest() in page
+    assert changes(before, after) == [
+        "  privacy.delta: 1e-05 -> 1e-06",
+        "  rounds.count: 20 -> 10",
+    ]
+    assert changes(after, after) == ["  nothing"]
+
+
+def test_a_large_consortium_still_fits_on_the_page() -> None:
+    plan = plan_with({"schools.members": [f"school-{number}" for number in range(200)]})
+    page = explain(plan, epsilon=linear_epsilon, sentence=sentence)
+    assert "200 schools" in page
+    assert "188 more" in page
+    assert len(page.splitlines()) <= 60
