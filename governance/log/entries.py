@@ -1,0 +1,379 @@
+"""What a log can say: a closed list of entry types, each with a closed schema.
+
+There is no free text and no field about a student: names of schools, digests, codes, numbers that
+the plan makes public, and counts in buckets. An entry is a CloudEvents 1.0 envelope in RFC 8785
+canonical JSON; these very bytes are stored, hashed and shown. Decimals are strings, because a
+number that two programs print differently would have two hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, ValidationError
+
+from fedtrace.governance.canonical import canonical
+from fedtrace.governance.charter import Origin
+from fedtrace.governance.document import Digest, Name, Section
+from fedtrace.governance.errors import Rejected
+from fedtrace.governance.plan import RoundKind, TrustMode
+from fedtrace.governance.refusals import RefusalCode
+
+ENTRY_LIMIT_BYTES = 8 * 1024
+"""A line of the log is never longer."""
+
+Decimal = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,30})?(e-?[0-9]{1,3})?$")]
+"""A number that is not an integer, as Python prints it shortest: ``0.1``, ``1e-05``."""
+
+RoundNumber = Annotated[int, Field(ge=1, le=1_000_000)]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+CheckNumber = Annotated[str, Field(pattern=r"^A[0-9]{2}$")]
+
+SizeBucket = Literal["0", "1-9", "10-19", "20-49", "50-99", "100-199", "200-499", "500-999", "1000+"]
+"""How many, told so coarsely that one student more or less does not show."""
+
+_BUCKETS: tuple[tuple[int, SizeBucket], ...] = (
+    (1000, "1000+"),
+    (500, "500-999"),
+    (200, "200-499"),
+    (100, "100-199"),
+    (50, "50-99"),
+    (20, "20-49"),
+    (10, "10-19"),
+    (1, "1-9"),
+)
+
+
+def size_bucket(count: int) -> SizeBucket:
+    """The bucket of a number of students or rows."""
+    return next((bucket for least, bucket in _BUCKETS if count >= least), "0")
+
+
+def decimal(value: float) -> Decimal:
+    """A float as entries hold it."""
+    return repr(float(value)).removesuffix(".0")
+
+
+class Entry(Section):
+    """One thing that happened.
+
+    Attributes:
+        type: its name in the log.
+    """
+
+    type: ClassVar[str]
+
+
+class SchoolInitialised(Entry):
+    """A school's home was made, under this charter and this policy."""
+
+    type = "school.initialised"
+    school: Name
+    charter_digest: Digest
+    policy_digest: Digest
+
+
+class ImportCompleted(Entry):
+    """Student records were imported; how many, in buckets."""
+
+    type = "import.completed"
+    students: SizeBucket
+    rows_kept: SizeBucket
+    rows_rejected: SizeBucket
+    columns_kept: Count
+    columns_dropped: Count
+
+
+class PlanAccepted(Entry):
+    """The school takes part in a plan."""
+
+    type = "plan.accepted"
+    plan_digest: Digest
+    signers: tuple[Name, ...]
+
+
+class _OfRound(Entry):
+    plan_digest: Digest
+    run_id: Name
+    round: RoundNumber
+    kind: RoundKind
+
+
+class RoundReserved(_OfRound):
+    """The privacy cost of a round is written down; the cohort is frozen."""
+
+    type = "round.reserved"
+    noise_multiplier: Decimal
+    sampling_rate: Decimal
+    cohort_size: SizeBucket
+    cohort_root: Digest
+
+
+class UpdateSent(_OfRound):
+    """A contribution left the school."""
+
+    type = "update.sent"
+    digest: Digest
+
+
+class OrderRefused(Entry):
+    """The school said no; plan, run and round where the order could be believed."""
+
+    type = "order.refused"
+    code: RefusalCode
+    clause: Annotated[str, Field(pattern=r"^[a-z][a-z_.]{0,63}$")]
+    plan_digest: Digest | None
+    run_id: Name | None
+    round: RoundNumber | None
+
+
+class KillSwitchChanged(Entry):
+    """A person at the school stopped all training, or allowed it again."""
+
+    type = "kill_switch.changed"
+    on: bool
+
+
+class CharterAdopted(Entry):
+    """The consortium's log starts under this charter."""
+
+    type = "charter.adopted"
+    charter_digest: Digest
+
+
+class PlanActivated(Entry):
+    """Enough schools signed; what the plan promises to a student."""
+
+    type = "plan.activated"
+    plan_digest: Digest
+    signers: tuple[Name, ...]
+    trust_mode: TrustMode
+    epsilon_job: Decimal
+    delta: Decimal
+
+
+class RunOpened(Entry):
+    """A job starts, or starts again after the aggregator died."""
+
+    type = "run.opened"
+    plan_digest: Digest
+    run_id: Name
+
+
+class RoundOpened(_OfRound):
+    """Schools are asked."""
+
+    type = "round.opened"
+    order_digest: Digest
+    checkpoint_digest: Digest
+    schools: tuple[Name, ...]
+
+
+class _OfSchool(_OfRound):
+    school: Name
+
+
+class UpdateReceived(_OfSchool):
+    """A contribution came and passed every check."""
+
+    type = "update.received"
+    digest: Digest
+
+
+class UpdateRejected(_OfSchool):
+    """A contribution came and failed a check."""
+
+    type = "update.rejected"
+    check: CheckNumber
+
+
+class SchoolRefused(_OfSchool):
+    """A school said no, with a signed notice."""
+
+    type = "school.refused"
+    code: RefusalCode
+    digest: Digest
+
+
+class SchoolMissing(_OfSchool):
+    """A school did not answer before the deadline."""
+
+    type = "school.missing"
+
+
+class Input(Section):
+    """One contribution that went into a round's sum."""
+
+    school: Name
+    digest: Digest
+
+
+class RoundClosed(_OfRound):
+    """The round's sum became a new checkpoint; everything that went in and how."""
+
+    type = "round.closed"
+    inputs: tuple[Input, ...]
+    output_digest: Digest
+    rule: Literal["sgd", "momentum", "adam"]
+    clipping_norm: Decimal
+    noise_multiplier: Decimal
+    sampling_rate: Decimal
+
+
+class RoundFailed(_OfRound):
+    """Too few schools answered; nothing was summed."""
+
+    type = "round.failed"
+    answered: Count
+    minimum: Count
+
+
+class EvaluationClosed(_OfRound):
+    """The released model was judged on noised histograms."""
+
+    type = "evaluation.closed"
+    inputs: tuple[Input, ...]
+    noise_multiplier: Decimal
+
+
+class RunClosed(Entry):
+    """A job ended, in order."""
+
+    type = "run.closed"
+    plan_digest: Digest
+    run_id: Name
+    reason: Literal["completed", "quorum_not_reached", "budget_exhausted"]
+    rounds: Count
+
+
+class ModelReleased(Entry):
+    """A model was written to the registry."""
+
+    type = "model.released"
+    plan_digest: Digest
+    run_id: Name
+    digest: Digest
+    averaged: Count
+
+
+SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
+    SchoolInitialised,
+    ImportCompleted,
+    PlanAccepted,
+    RoundReserved,
+    UpdateSent,
+    OrderRefused,
+    KillSwitchChanged,
+)
+"""What a school's log can hold."""
+
+CONSORTIUM_ENTRIES: tuple[type[Entry], ...] = (
+    CharterAdopted,
+    PlanActivated,
+    RunOpened,
+    RoundOpened,
+    UpdateReceived,
+    UpdateRejected,
+    SchoolRefused,
+    SchoolMissing,
+    RoundClosed,
+    RoundFailed,
+    EvaluationClosed,
+    RunClosed,
+    ModelReleased,
+)
+"""What the consortium's log can hold."""
+
+ENTRY_TYPES: Mapping[str, type[Entry]] = MappingProxyType(
+    {kind.type: kind for kind in (*SCHOOL_ENTRIES, *CONSORTIUM_ENTRIES)}
+)
+"""Type name -> schema; nothing else can be written or read."""
+
+_SECOND = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+
+
+class _Envelope(Section):
+    """CloudEvents 1.0; the id is the entry's index in its log."""
+
+    specversion: Literal["1.0"]
+    id: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})$")]
+    source: Origin
+    type: str
+    time: Annotated[str, Field(pattern=rf"^{_SECOND}\.[0-9]{{6}}Z$")]
+    datacontenttype: Literal["application/json"]
+    data: dict[str, object]
+
+
+class LoggedEntry(Section):
+    """An entry as a log holds it.
+
+    Attributes:
+        index: its place, from 0.
+        origin: the log's name.
+        time: when it was written, by the clock of the log's owner.
+        entry: what happened.
+    """
+
+    index: int
+    origin: str
+    time: datetime
+    entry: Entry
+
+
+def encode_entry(entry: Entry, *, index: int, origin: str, now: datetime) -> bytes:
+    """The bytes that are stored and hashed, without a newline.
+
+    Raises:
+        ValueError: ``now`` has no time zone, a type that is not in the list, or too many bytes.
+    """
+    if now.tzinfo is None:
+        raise ValueError("an entry's time needs a time zone")
+    if ENTRY_TYPES.get(entry.type) is not type(entry):
+        raise ValueError(f"{type(entry).__name__} is not an entry type")
+    line = canonical(
+        {
+            "specversion": "1.0",
+            "id": str(index),
+            "source": origin,
+            "type": entry.type,
+            "time": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "datacontenttype": "application/json",
+            "data": entry.model_dump(mode="json"),
+        }
+    )
+    if len(line) > ENTRY_LIMIT_BYTES:
+        raise ValueError(f"the entry has {len(line)} bytes, at most {ENTRY_LIMIT_BYTES} are kept")
+    return line
+
+
+def decode_entry(line: bytes, *, index: int, origin: str) -> LoggedEntry:
+    """Read an entry back; total: a value or `Rejected`.
+
+    Raises:
+        Rejected: ``size``, ``format`` (not canonical JSON of this envelope), ``type``, ``schema``,
+            ``index`` or ``origin``.
+    """
+    if len(line) > ENTRY_LIMIT_BYTES:
+        raise Rejected("size", f"entry {index} has {len(line)} bytes, over {ENTRY_LIMIT_BYTES}")
+    try:
+        envelope = _Envelope.model_validate_json(line)
+    except (ValidationError, RecursionError) as error:
+        raise Rejected("format", f"entry {index} is not an entry's envelope") from error
+    schema = ENTRY_TYPES.get(envelope.type)
+    if schema is None:
+        raise Rejected("type", f"entry {index} has a type that no log can hold")
+    if envelope.id != str(index):
+        raise Rejected("index", f"entry {index} says that it is another one")
+    if envelope.source != origin:
+        raise Rejected("origin", f"entry {index} was written for another log")
+    try:
+        time = datetime.strptime(envelope.time, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+        entry = schema.model_validate_json(canonical(envelope.data))
+    except ValueError as error:
+        raise Rejected("schema", f"entry {index} does not fit the schema of its type") from error
+    if encode_entry(entry, index=index, origin=origin, now=time) != line:
+        raise Rejected("format", f"entry {index} is not in its canonical encoding")
+    return LoggedEntry(index=index, origin=origin, time=time, entry=entry)
