@@ -78,24 +78,26 @@ class DKT(KnowledgeModel):
 class PFA(KnowledgeModel):
     """Performance Factors Analysis with overall counts (Pavlik et al. 2009; Gervet et al. 2020).
 
-    Each skill has an easiness and weights for the student's wins and failures on it; two more
-    weights, common to all skills, are for wins and failures on anything. Counts enter as
+    Each skill has an easiness and weights for the student's wins and failures on it, written as
+    what all skills share plus what this skill adds; two more shared weights are for wins and
+    failures on anything. The shared part changes no prediction that the model can make, but
+    every student teaches it, so that it is learnt first and under noise. Counts enter as
     log(1 + count), as in Gervet et al.'s best logistic models.
     """
 
     def __init__(self, skills: int) -> None:
         super().__init__(skills)
         self.easiness_wins_failures = nn.Embedding(skills, 3)
-        self.overall = nn.Linear(2, 1, bias=False)
-        nn.init.zeros_(self.easiness_wins_failures.weight)
-        nn.init.zeros_(self.overall.weight)
+        self.shared = nn.Linear(4, 1)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, batch: Batch) -> Tensor:
         """See ``KnowledgeModel.forward``."""
         counts = history(batch)[..., COUNTS]  # [row, time, wins and failures on skill, overall]
         of_skill: Tensor = self.easiness_wins_failures(batch.skills)
         on_skill: Tensor = (of_skill[..., 1:] * counts[..., :2]).sum(dim=2)
-        return of_skill[..., 0] + on_skill + _column(self.overall(counts[..., 2:]))
+        return of_skill[..., 0] + on_skill + _column(self.shared(counts))
 
     def prepare(self, batch: Batch) -> Batch:
         """Compute the counts once."""

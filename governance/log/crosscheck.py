@@ -129,7 +129,10 @@ def _epsilons(
         limit, delta = float(plan.epsilon_job), float(plan.delta)
         for name, releases in (
             ("the consortium's log", _closed(consortium, plan.plan_digest)),
-            *((f"the log of {s}", _reserved(e, plan.plan_digest)) for s, e in sorted(schools.items())),
+            *(
+                (f"the log of {school}", _reserved(entries, plan.plan_digest))
+                for school, entries in sorted(schools.items())
+            ),
         ):
             spent = epsilon(releases, delta) if releases else 0.0
             sentence = (
@@ -137,8 +140,11 @@ def _epsilons(
                 f"{spent:.3f} (delta {delta:g}, add-or-remove-one student, trust mode "
                 f"{plan.trust_mode}); the plan allows {limit:g}."
             )
-            status = "PASS" if spent <= limit else "FAIL"
-            yield Line(status=status, check="epsilon.recomputed", sentence=sentence)
+            yield Line(
+                status="PASS" if spent <= limit else "FAIL",
+                check="epsilon.recomputed",
+                sentence=sentence,
+            )
 
 
 def _closed(entries: Entries, plan_digest: str) -> list[Release]:

@@ -32,7 +32,9 @@ RoundNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 CheckNumber = Annotated[str, Field(pattern=r"^A[0-9]{2}$")]
 
-SizeBucket = Literal["0", "1-9", "10-19", "20-49", "50-99", "100-199", "200-499", "500-999", "1000+"]
+SizeBucket = Literal[
+    "0", "1-9", "10-19", "20-49", "50-99", "100-199", "200-499", "500-999", "1000+"
+]
 """How many, told so coarsely that one student more or less does not show."""
 
 _BUCKETS: tuple[tuple[int, SizeBucket], ...] = (

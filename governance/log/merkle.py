@@ -89,7 +89,7 @@ class MerkleTree:
         return self._consistency(old, 0, new, whole=True)
 
     def _hash(self, start: int, end: int) -> bytes:
-        """The hash over leaves start to end; start is a multiple of a power of two >= end - start."""
+        """The hash over leaves start to end, where start lies on a power of two >= their number."""
         count = end - start
         level = count.bit_length() - 1
         if count == 1 << level:

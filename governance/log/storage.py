@@ -5,11 +5,11 @@ append the lines, force them to disk, sign, write the note beside the old one, f
 force the folder. What is signed is therefore always on disk already; what is on disk and not
 signed was never acknowledged.
 
-| the power fails ...                  | found at the next start                | what happens        |
-| ------------------------------------ | -------------------------------------- | ------------------- |
-| while lines are written              | a torn or unsigned tail                | the tail is dropped |
-| before the rename                    | unsigned lines, the old checkpoint     | the tail is dropped |
-| after the rename                     | lines and checkpoint agree             | nothing             |
+| the power fails ...      | found at the next start            | what happens        |
+| ------------------------ | ---------------------------------- | ------------------- |
+| while lines are written  | a torn or unsigned tail            | the tail is dropped |
+| before the rename        | unsigned lines, the old checkpoint | the tail is dropped |
+| after the rename         | lines and checkpoint agree         | nothing             |
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from fedtrace.governance.errors import Rejected
@@ -125,7 +126,7 @@ def verify_log(log: LogBytes) -> VerifiedLog:
     found.append(
         _pass("log.schema", f"No entry of {log.name} has room for a student's data or free text.")
     )
-    if any(later.time < earlier.time for earlier, later in zip(entries, entries[1:], strict=False)):
+    if any(later.time < earlier.time for earlier, later in pairwise(entries)):
         sentence = f"Time runs backwards in {log.name}: a clock was set back."
         found.append(Line(status="WARN", check="log.time", sentence=sentence))
     return VerifiedLog(lines=tuple(found), entries=entries)

@@ -1,0 +1,119 @@
+"""Local training in a school: the models on one side, the privacy engine on the other.
+
+One call makes one private update or one private evaluation. Everything here sees student rows;
+what it returns has been clipped and noised and is the first value of a round that may leave.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+
+from fedtrace.governance.plan import Plan
+from fedtrace.models.interactions import Interactions, batches
+from fedtrace.models.metrics import predict
+from fedtrace.models.networks import KnowledgeModel, ModelSpec, build, student_losses
+from fedtrace.models.parameters import fingerprint, from_vector
+from fedtrace.privacy.engine import ClippedSumEngine
+from fedtrace.privacy.histograms import noised, score_histograms
+from fedtrace.privacy.noise import RandomSource, add_gaussian_noise, poisson_sample
+
+ROWS_PER_BATCH = 128
+"""Students in one forward and backward pass: bounds the memory, does not change the result."""
+
+
+def model_spec(plan: Plan) -> ModelSpec:
+    """The architecture that a plan names, in the words of ``fedtrace.models``."""
+    return ModelSpec(
+        architecture=plan.model.architecture,
+        skills=plan.data.skills,
+        hidden_size=plan.model.hidden_size,
+        embedding_size=plan.model.embedding_size,
+    )
+
+
+class Trainer:
+    """Trains and evaluates one plan's model on the students of one school.
+
+    The model is built once and reused for every round; a round only loads new parameters.
+
+    Args:
+        plan: The accepted plan; it names the model, the clipping norm, the noise and the rate.
+        source: Where coins and noise come from; the OS generator outside tests.
+    """
+
+    def __init__(self, plan: Plan, *, source: RandomSource) -> None:
+        self._plan = plan
+        self._source = source
+        self._model: KnowledgeModel = build(model_spec(plan), seed=0)
+        self._engine = ClippedSumEngine(self._model)
+
+    @property
+    def schema_fingerprint(self) -> str:
+        """What the installed code builds for this plan; must be what the plan describes."""
+        return fingerprint(self._model)
+
+    def private_update(self, parameters: np.ndarray, students: Interactions) -> np.ndarray:
+        """One noised sum of clipped per-student updates: the school's contribution to a round.
+
+        Every student takes part with probability q, with one window of their interactions,
+        and moves the sum by at most the clipping norm C. An empty sample is a normal round: the
+        result is then noise alone, and nobody can tell.
+
+        Args:
+            parameters: float32 [parameters], the checkpoint of the round before.
+            students: the frozen cohort, one entry a student.
+
+        Returns:
+            float32 [parameters]: the sum of the students' clipped negative loss gradients, plus
+            Gaussian noise of standard deviation z * C (Abadi et al. 2016, algorithm 1, with the
+            division by a public number left to the server).
+
+        Raises:
+            ValueError: ``parameters`` do not fit the plan's model.
+        """
+        privacy = self._plan.privacy
+        from_vector(self._model, parameters)
+        taking_part = poisson_sample(len(students), privacy.sampling_rate, self._source)
+        # Which window a student contributes is drawn afresh each round from secret coins.
+        seed = int.from_bytes(self._source.bytes(16), "little")
+        sample = students.select(taking_part).draw_windows(
+            self._plan.data.max_sequence, np.random.default_rng(seed)
+        )
+        total = np.zeros(parameters.shape, dtype=np.float64)
+        for batch, _ in batches(sample, ROWS_PER_BATCH):
+            gradients = self._engine.clipped_sum(
+                partial(student_losses, self._model, batch), clipping_norm=privacy.clipping_norm
+            )
+            total -= gradients.total
+        return add_gaussian_noise(
+            total,
+            clipping_norm=privacy.clipping_norm,
+            noise_multiplier=privacy.noise_multiplier,
+            source=self._source,
+        )
+
+    def private_histograms(self, parameters: np.ndarray, students: Interactions) -> np.ndarray:
+        """Noised score histograms of held-out students, from which the server computes metrics.
+
+        Args:
+            parameters: float32 [parameters], the model to judge.
+            students: the held-out cohort, one entry a student.
+
+        Returns:
+            float64 [2, bins]: predictions for wrong and for right answers. Each student's weight
+            has L2 norm at most 1 over both rows, so the sensitivity is 1.
+
+        Raises:
+            ValueError: ``parameters`` do not fit the plan's model.
+        """
+        evaluation = self._plan.evaluation
+        from_vector(self._model, parameters)
+        logits, correct, student = predict(
+            self._model, students, max_sequence=self._plan.data.max_sequence
+        )
+        probabilities = torch.sigmoid(torch.from_numpy(np.asarray(logits, dtype=np.float64)))
+        histograms = score_histograms(probabilities.numpy(), correct, student, bins=evaluation.bins)
+        return noised(histograms, evaluation.noise_multiplier, self._source)
