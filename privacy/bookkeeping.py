@@ -3,9 +3,11 @@
 The gradient of one student's loss at a layer is a sum over that student's positions of
 (gradient at the output) x (input), so the two are kept and no gradient of all parameters for all
 students is ever laid out (Lee and Kifer 2021, "Scaling up Differentially Private Deep Learning with
-Fast Per-Example Gradient Clipping", section 5; Bu et al. 2023, "Differentially Private Optimization
-on Large Model at Small Cost", section 3). Here: the order of work and embeddings, which keep only
-the rows that a student touched. Dense layers are in ``fedtrace.privacy.products``.
+Fast Per-Example Gradient Clipping"; Bu et al. 2023, "Differentially Private Optimization on Large
+Model at Small Cost", where it is called book-keeping).
+
+Here: the order of work, and embeddings, which keep only the rows that a student touched. Dense
+layers are in ``fedtrace.privacy.products``.
 """
 
 from __future__ import annotations

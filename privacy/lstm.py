@@ -5,9 +5,9 @@ is the sum over t of g_t [x_t, h_{t-1}, 1]^T, where g_t is the gradient at a_t. 
 pass computes every g_t and forgets it; this one keeps them, beside the inputs.
 
 Book-keeping of activations and output gradients: Bu et al. 2023, "Differentially Private
-Optimization on Large Model at Small Cost", section 3, there for layers without recurrence; the
-equations of the cell: Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000, in
-PyTorch's gate order (input, forget, cell, output).
+Optimization on Large Model at Small Cost", there for layers without recurrence; the equations of
+the cell: Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000, in PyTorch's
+gate order (input, forget, cell, output).
 """
 
 from __future__ import annotations

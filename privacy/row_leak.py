@@ -3,8 +3,8 @@
 A model that looks up one embedding row for each (skill, right or wrong) pair has a gradient only in
 the rows of pairs that occurred. Whoever sees one student's update without protection reads their
 pairs off the non-zero rows, without any training or guessing; the same holds for embeddings of
-words (Melis et al. 2019, "Exploiting Unintended Feature Leakage in Collaborative Learning",
-section 4.1). A school can run this on what it is about to send.
+words (Melis et al. 2019, "Exploiting Unintended Feature Leakage in Collaborative Learning").
+A school can run this on what it is about to send.
 """
 
 from __future__ import annotations

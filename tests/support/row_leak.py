@@ -35,7 +35,7 @@ class Leak:
 
 
 def leaked_fractions(
-    *, students: int, clipping_norm: float | None, noise_multiplier: float
+    *, students: int, clipping_norm: float | None, noise_multiplier: float, seed: int = 0
 ) -> Leak:
     """Send one update a student and attack the rows of its input embedding.
 
@@ -43,6 +43,7 @@ def leaked_fractions(
         students: how many, each alone in the update: the attacker's best case.
         clipping_norm: C, or None for no clip.
         noise_multiplier: z; 0 for no noise.
+        seed: of the noise.
     """
     spec = ModelSpec(
         architecture="dkt", skills=SKILLS, hidden_size=HIDDEN, embedding_size=EMBEDDING
@@ -52,7 +53,7 @@ def leaked_fractions(
     norm = NO_CLIP if clipping_norm is None else clipping_norm
     lengths = [10 + 2 * (student % 15) for student in range(students)]
     everybody = made_up_students(lengths, skills=SKILLS)
-    source = SeededRandom(0)
+    source = SeededRandom(seed)
     recovered, blind = [], []
     for student in range(students):
         alone = everybody.select([student])
