@@ -126,7 +126,7 @@ REFUSALS: Mapping[RefusalCode, Refusal] = MappingProxyType(
             "been spent; a new school year starts a new budget.",
         ),
         RefusalCode.R12: _refusal(
-            "plan.privacy",
+            "order.privacy",
             "The order or the plan protects students less than was agreed: less noise, a larger "
             "clipping norm, another sampling rate, or a larger delta.",
             "Ask the consortium which plan its server is running. If the plan itself is too weak, "
