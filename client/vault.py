@@ -69,6 +69,7 @@ _students = Table(
     Column("external_id_hash", LargeBinary, nullable=False, unique=True),
     Column("fold", String, nullable=False),
     Column("retain_until", DateTime, nullable=False),
+    Column("catalogue_digest", String, nullable=False),
     Column("record", LargeBinary, nullable=False),
 )
 
@@ -140,6 +141,7 @@ class Vault:
         records: Iterable[StudentRecord],
         *,
         retain_until: datetime,
+        catalogue_digest: str,
         folds: Mapping[str, Fold] = _NO_FOLDS,
     ) -> tuple[str, ...]:
         """Store records; a student who is here already keeps token and fold, the record is new.
@@ -150,6 +152,7 @@ class Vault:
         Args:
             records: one a student; read as a stream.
             retain_until: when these records must be erased.
+            catalogue_digest: of the catalogue that the skills are ids of.
             folds: fold by external id, for measurements. Everybody else's is drawn from secret
                 coins: 70 % train, 10 % validation, 20 % test.
 
@@ -162,9 +165,10 @@ class Vault:
             Corrupt: a stored key does not belong to this school.
         """
         tokens: list[str] = []
+        common = {"retain_until": to_utc(retain_until), "catalogue_digest": catalogue_digest}
         with writing(self._engine) as connection:
             for chunk in _chunks(records):
-                tokens.extend(self._add_chunk(connection, chunk, to_utc(retain_until), folds))
+                tokens.extend(self._add_chunk(connection, chunk, common, folds))
         return tuple(tokens)
 
     def cohort(
@@ -173,6 +177,7 @@ class Vault:
         now: datetime,
         consent: ConsentRegister,
         legal_basis: LegalBasis,
+        catalogue_digest: str,
         fold: Fold | None = None,
     ) -> tuple[str, ...]:
         """The students who may take part now, by token, in sorted order.
@@ -183,13 +188,17 @@ class Vault:
             now: with a time zone.
             consent: what is on file about consent.
             legal_basis: the plan's.
+            catalogue_digest: the plan's; the ids of another catalogue would mean other skills.
             fold: only its students; None for all.
 
         Raises:
             ValueError: ``now`` has no time zone.
         """
         query = _with_key(select(_students.c.token, _students.c.retain_until))
-        query = query.where(_students.c.retain_until > to_utc(now))
+        query = query.where(
+            _students.c.retain_until > to_utc(now),
+            _students.c.catalogue_digest == catalogue_digest,
+        )
         if fold is not None:
             query = query.where(_students.c.fold == fold.value)
         with reading(self._engine) as connection:
@@ -288,7 +297,7 @@ class Vault:
         self,
         connection: Connection,
         records: Sequence[StudentRecord],
-        retain_until: datetime,
+        common: Mapping[str, object],
         folds: Mapping[str, Fold],
     ) -> list[str]:
         hashes = [self._sealer.hash_of(record.external_id) for record in records]
@@ -313,8 +322,8 @@ class Vault:
                 "token": token,
                 "external_id_hash": hashed,
                 "fold": str(fold),
-                "retain_until": retain_until,
                 "record": self._sealer.seal(token, keys[token], record),
+                **common,
             }
         if new_keys:
             pairs = [{"token": token, "wrapped_key": key} for token, key in new_keys.items()]
@@ -322,7 +331,7 @@ class Vault:
         upsert = insert(_students)
         upsert = upsert.on_conflict_do_update(
             index_elements=["token"],
-            set_={name: upsert.excluded[name] for name in ("retain_until", "record")},
+            set_={name: upsert.excluded[name] for name in ("record", *common)},
         )
         connection.execute(upsert, list(rows.values()))
         return [known[hashed][0] for hashed in hashes]

@@ -11,12 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from fedtrace.client.ingest.mapping import Mapping
 from fedtrace.client.ingest.report import Rejections
 from fedtrace.client.ingest.table import open_table
+from fedtrace.governance.canonical import canonical, digest
 
 MAX_SKILLS = 100_000
 MAX_NAME_LENGTH = 200
@@ -49,8 +49,12 @@ class Catalogue(BaseModel):
         return {name: number for number, name in enumerate(self.skills)}
 
     def to_json(self) -> bytes:
-        """Canonical JSON (RFC 8785): the bytes that the plan's digest is over."""
-        return rfc8785.dumps({"skills": list(self.skills)})
+        """Canonical JSON (RFC 8785): the content of ``catalogue.json``."""
+        return canonical(self)
+
+    def digest(self) -> str:
+        """``sha256:<hex>`` of `to_json`: what the plan names, and the vault stores with records."""
+        return digest(self.to_json())
 
 
 def build_catalogue(

@@ -144,7 +144,11 @@ def test_no_file_of_the_vault_holds_a_student_in_clear(
     )
     with tempfile.TemporaryDirectory() as directory:
         vault = Vault(Path(directory), key)
-        vault.add([record], retain_until=datetime(2027, 1, 1, tzinfo=UTC))
+        vault.add(
+            [record],
+            retain_until=datetime(2027, 1, 1, tzinfo=UTC),
+            catalogue_digest=CATALOGUE.digest(),
+        )
         content = b"".join(path.read_bytes() for path in Path(directory).iterdir())
         vault.close()
     assert external_id.encode() not in content

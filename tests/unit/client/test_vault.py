@@ -19,6 +19,8 @@ from fedtrace.governance.errors import Corrupt
 NOW = datetime(2026, 11, 2, 8, tzinfo=UTC)
 LATER = NOW + timedelta(days=365)
 KEY = bytes(range(32))
+CATALOGUE = "sha256:" + "c" * 64
+STORED = {"retain_until": LATER, "catalogue_digest": CATALOGUE}
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def all_bytes(directory: Path) -> bytes:
 
 def test_records_come_back_in_the_order_asked(vault: Vault) -> None:
     students = [record(f"pupil-{number}", length=number, seed=number) for number in range(1200)]
-    tokens = vault.add(students, retain_until=LATER)
+    tokens = vault.add(students, **STORED)
     back = vault.read(tokens[::-1])
     assert len(back) == len(students) == len(vault)
     for given, (skills, correct) in zip(students[::-1], back, strict=True):
@@ -53,13 +55,13 @@ def test_records_come_back_in_the_order_asked(vault: Vault) -> None:
 
 
 def test_a_second_import_meets_the_same_token_and_fold_and_replaces(vault: Vault) -> None:
-    (token,) = vault.add([record("a")], retain_until=LATER, folds={"a": Fold.TEST})
-    again = vault.add([record("a", 9, seed=1), record("b")], retain_until=LATER)
+    (token,) = vault.add([record("a")], **STORED, folds={"a": Fold.TEST})
+    again = vault.add([record("a", 9, seed=1), record("b")], **STORED)
     assert again[0] == token == vault.token_of("a")
     assert token in whole_cohort(vault, Fold.TEST)
     assert len(vault.read([token])[0][0]) == 9
     with pytest.raises(ValueError, match="fold is test"):
-        vault.add([record("a")], retain_until=LATER, folds={"a": Fold.TRAIN})
+        vault.add([record("a")], **STORED, folds={"a": Fold.TRAIN})
 
 
 def test_a_failed_import_leaves_nothing(vault: Vault) -> None:
@@ -67,12 +69,12 @@ def test_a_failed_import_leaves_nothing(vault: Vault) -> None:
         external_id="b", skills=np.zeros(2, np.int32), correct=np.zeros(3, np.int8)
     )
     with pytest.raises(ValueError, match="do not match"):
-        vault.add([record("a"), broken], retain_until=LATER)
+        vault.add([record("a"), broken], **STORED)
     assert len(vault) == 0
 
 
 def test_folds_are_drawn_about_seventy_ten_twenty(vault: Vault) -> None:
-    vault.add([record(str(number), 1) for number in range(2000)], retain_until=LATER)
+    vault.add([record(str(number), 1) for number in range(2000)], **STORED)
     summary = vault.summary(NOW)
     assert summary.students == sum(summary.by_fold.values()) == 2000
     assert 1300 < summary.by_fold[Fold.TRAIN] < 1500
@@ -82,7 +84,7 @@ def test_folds_are_drawn_about_seventy_ten_twenty(vault: Vault) -> None:
 
 def test_reopened_with_another_key_it_says_so(tmp_path: Path) -> None:
     first = Vault(tmp_path, KEY)
-    tokens = first.add([record("a")], retain_until=LATER)
+    tokens = first.add([record("a")], **STORED)
     first.close()
     with pytest.raises(ValueError, match="32 bytes"):
         Vault(tmp_path, b"short")
@@ -94,7 +96,7 @@ def test_reopened_with_another_key_it_says_so(tmp_path: Path) -> None:
 
 
 def test_swapped_records_do_not_open(vault: Vault, tmp_path: Path) -> None:
-    one, two = vault.add([record("a"), record("b", seed=1)], retain_until=LATER)
+    one, two = vault.add([record("a"), record("b", seed=1)], **STORED)
     vault.close()
     swap(tmp_path / "vault", one, two)
     with pytest.raises(Corrupt, match="does not open"):
@@ -116,7 +118,7 @@ def test_files_hold_nothing_in_clear_and_belong_to_the_owner(vault: Vault, tmp_p
     skills = np.full(40, 0x4B434148, dtype=np.int32)  # "HACK", over and over
     vault.add(
         [StudentRecord(external_id="Zoë-Quartz-4711", skills=skills, correct=np.ones(40, np.int8))],
-        retain_until=LATER,
+        **STORED,
     )
     content = all_bytes(tmp_path)
     for clear in ("Zoë-Quartz-4711".encode(), b"4711", skills.tobytes()[:16], bytes([1] * 16)):
@@ -126,7 +128,7 @@ def test_files_hold_nothing_in_clear_and_belong_to_the_owner(vault: Vault, tmp_p
 
 
 def test_record_sizes_do_not_tell_lengths(vault: Vault, tmp_path: Path) -> None:
-    vault.add([record("a", 1), record("b", 100)], retain_until=LATER)
+    vault.add([record("a", 1), record("b", 100)], **STORED)
     database = sqlite3.connect(tmp_path / "vault" / "students.db")
     sizes = {size for (size,) in database.execute("SELECT length(record) FROM students")}
     database.close()
@@ -135,7 +137,7 @@ def test_record_sizes_do_not_tell_lengths(vault: Vault, tmp_path: Path) -> None:
 
 def test_no_repr_shows_data(vault: Vault) -> None:
     student = record("secret-id")
-    (token,) = vault.add([student], retain_until=LATER)
+    (token,) = vault.add([student], **STORED)
     for shown in (repr(vault), repr(student), repr(NOTHING_ON_FILE)):
         assert "secret-id" not in shown
         assert token not in shown
@@ -145,7 +147,7 @@ def test_no_repr_shows_data(vault: Vault) -> None:
 
 
 def test_erased_is_erased(vault: Vault, tmp_path: Path) -> None:
-    keep, goes = vault.add([record("keep", 50), record("goes", 300, seed=3)], retain_until=LATER)
+    keep, goes = vault.add([record("keep", 50), record("goes", 300, seed=3)], **STORED)
     database = sqlite3.connect(tmp_path / "vault" / "students.db")
     ((sealed,),) = database.execute("SELECT record FROM students WHERE token = ?", (goes,))
     database.close()
@@ -178,7 +180,7 @@ def test_an_erasure_beside_a_reader_says_so(
 ) -> None:
     monkeypatch.setattr("fedtrace.client.sqlite.BUSY_TIMEOUT_SECONDS", 0.1)
     vault = Vault(tmp_path / "vault", KEY)
-    (token,) = vault.add([record("a")], retain_until=LATER)
+    (token,) = vault.add([record("a")], **STORED)
     reader = sqlite3.connect(tmp_path / "vault" / "keys.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM wrapped_keys").fetchall()
@@ -194,9 +196,9 @@ def test_an_erasure_beside_a_reader_says_so(
 
 
 def test_a_student_who_comes_back_after_erasure_is_somebody_new(vault: Vault) -> None:
-    (token,) = vault.add([record("a")], retain_until=LATER)
+    (token,) = vault.add([record("a")], **STORED)
     vault.erase(token)
-    (new,) = vault.add([record("a")], retain_until=LATER)
+    (new,) = vault.add([record("a")], **STORED)
     assert new != token
 
 
@@ -204,13 +206,21 @@ def test_a_student_who_comes_back_after_erasure_is_somebody_new(vault: Vault) ->
 
 
 def whole_cohort(vault: Vault, fold: Fold | None = None, *, now: datetime = NOW) -> tuple[str, ...]:
-    return vault.cohort(now=now, consent=NOTHING_ON_FILE, legal_basis="school_official", fold=fold)
+    return vault.cohort(
+        now=now,
+        consent=NOTHING_ON_FILE,
+        legal_basis="school_official",
+        catalogue_digest=CATALOGUE,
+        fold=fold,
+    )
 
 
 def test_a_cohort_is_sorted_by_fold_and_within_retention(vault: Vault) -> None:
     folds = {"a": Fold.TRAIN, "b": Fold.TRAIN, "c": Fold.TEST}
-    a, b, c = vault.add([record(name) for name in folds], retain_until=LATER, folds=folds)
-    (d,) = vault.add([record("d")], retain_until=NOW, folds={"d": Fold.TRAIN})
+    a, b, c = vault.add([record(name) for name in folds], **STORED, folds=folds)
+    (d,) = vault.add(
+        [record("d")], retain_until=NOW, catalogue_digest=CATALOGUE, folds={"d": Fold.TRAIN}
+    )
     assert whole_cohort(vault, Fold.TRAIN) == tuple(sorted([a, b]))
     assert whole_cohort(vault) == tuple(sorted([a, b, c]))
     assert whole_cohort(vault, now=LATER) == ()
@@ -219,7 +229,7 @@ def test_a_cohort_is_sorted_by_fold_and_within_retention(vault: Vault) -> None:
 
 
 def test_consent_decides_by_legal_basis(vault: Vault) -> None:
-    yes, no, silent = vault.add([record(name) for name in "abc"], retain_until=LATER)
+    yes, no, silent = vault.add([record(name) for name in "abc"], **STORED)
 
     def said(token: str, state: ConsentState) -> ConsentRecord:
         return ConsentRecord(
@@ -229,6 +239,10 @@ def test_consent_decides_by_legal_basis(vault: Vault) -> None:
     register = ConsentRegister(
         records={yes: said(yes, ConsentState.GIVEN), no: said(no, ConsentState.WITHDRAWN)}
     )
-    assert vault.cohort(now=NOW, consent=register, legal_basis="consent") == (yes,)
-    opted = vault.cohort(now=NOW, consent=register, legal_basis="school_official")
+    assert vault.cohort(
+        now=NOW, consent=register, legal_basis="consent", catalogue_digest=CATALOGUE
+    ) == (yes,)
+    opted = vault.cohort(
+        now=NOW, consent=register, legal_basis="school_official", catalogue_digest=CATALOGUE
+    )
     assert set(opted) == {yes, silent}

@@ -1,0 +1,94 @@
+"""The secrets of one school: what it signs with, what its log signs with, and the vault's key.
+
+They are made in the school and never leave it; the two public halves go into the charter. Who
+loses ``vault.key`` loses the students' records, so it belongs into the school's own backup of
+secrets, apart from backups of the vault.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from fedtrace.client.files import require_private, write_private
+from fedtrace.client.sealing import SCHOOL_KEY_BYTES
+from fedtrace.governance.signing import PublicKey, Signer, generate_key
+
+_SIGNER, _LOG, _VAULT = "school.pem", "log.pem", "vault.key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchoolKeys:
+    """The secrets of one school; never printed.
+
+    Attributes:
+        signer: signs manifests, refusals and plans.
+        log_key: signs the checkpoints of the school's log.
+        vault_key: 32 bytes that wrap the students' data keys.
+    """
+
+    signer: Signer
+    log_key: Ed25519PrivateKey
+    vault_key: bytes
+
+    def __repr__(self) -> str:
+        return f"SchoolKeys({self.public_key})"
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half of ``signer``, for the charter."""
+        return self.signer.public_key
+
+    @property
+    def log_public_key(self) -> PublicKey:
+        """The public half of ``log_key``, for the charter."""
+        raw = self.log_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return base64.b64encode(raw).decode("ascii")
+
+
+def create_keys(directory: Path) -> SchoolKeys:
+    """Make new secrets, each in a file that only its owner can read.
+
+    Raises:
+        FileExistsError: there are keys already; they are never replaced.
+        OSError: the folder cannot be written.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any((directory / name).exists() for name in (_SIGNER, _LOG, _VAULT)):
+        raise FileExistsError("this school has keys already; they are never replaced")
+    write_private(directory / _VAULT, secrets.token_hex(SCHOOL_KEY_BYTES).encode("ascii"))
+    for name in (_SIGNER, _LOG):
+        write_private(directory / name, generate_key().to_pem())
+    return load_keys(directory)
+
+
+def load_keys(directory: Path) -> SchoolKeys:
+    """Read the secrets of a school.
+
+    Raises:
+        PermissionError: others on this machine can read one of them.
+        ValueError: a file does not hold what its name says.
+        OSError: a file is missing.
+    """
+    for name in (_SIGNER, _LOG, _VAULT):
+        require_private(directory / name)
+    log_key = load_pem_private_key((directory / _LOG).read_bytes(), password=None)
+    if not isinstance(log_key, Ed25519PrivateKey):
+        raise ValueError(f"{_LOG} is not an Ed25519 key")
+    vault_key = (directory / _VAULT).read_bytes()
+    if len(vault_key) != 2 * SCHOOL_KEY_BYTES:
+        raise ValueError(f"{_VAULT} does not hold {SCHOOL_KEY_BYTES} bytes in hexadecimal")
+    return SchoolKeys(
+        signer=Signer.from_pem((directory / _SIGNER).read_bytes()),
+        log_key=log_key,
+        vault_key=bytes.fromhex(vault_key.decode("ascii")),
+    )

@@ -1,0 +1,79 @@
+"""The plans that a school has accepted, as files: the signed envelope and the skill catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedtrace.client.files import write_private
+from fedtrace.client.ingest.catalogue import Catalogue, load_catalogue
+from fedtrace.governance.canonical import digest
+from fedtrace.governance.charter import Charter
+from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.plan_signing import SignedPlan, open_plan
+
+_PLAN, _CATALOGUE = "plan.dsse.json", "catalogue.json"
+
+
+class PlanFiles:
+    """``plans/sha256-<hex>/plan.dsse.json`` and ``catalogue.json``.
+
+    Args:
+        directory: the ``plans`` folder.
+        charter: whose members' signatures count.
+    """
+
+    def __init__(self, directory: Path, charter: Charter) -> None:
+        self._directory = directory
+        self._charter = charter
+
+    def keep(self, envelope: bytes, catalogue: bytes, *, school: str) -> SignedPlan:
+        """Check a plan that this school is about to accept, and write it down.
+
+        Raises:
+            Refused: R01, too few members signed it.
+            Rejected: it is not a plan that this release understands.
+            ValueError: the catalogue is not the plan's, or the school is not a member of it.
+            OSError: it cannot be written.
+        """
+        signed = open_plan(envelope, self._charter)
+        data = signed.plan.data
+        if school not in signed.plan.schools.members:
+            raise ValueError(f"the plan does not name the school {school}")
+        if digest(catalogue) != data.skill_catalogue_digest:
+            raise ValueError("the skill catalogue is not the one that the plan names")
+        if len(load_catalogue(catalogue)) != data.skills:
+            raise ValueError(f"the plan has {data.skills} skills, its catalogue another number")
+        place = self._place(signed.digest)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(place / _CATALOGUE, catalogue, replace=True)
+        write_private(place / _PLAN, envelope, replace=True)
+        return signed
+
+    def read(self, plan_digest: str) -> SignedPlan:
+        """An accepted plan, its signatures verified again.
+
+        Raises:
+            Refused: R01, its signatures do not reach the charter's threshold.
+            Rejected: the file is not a plan.
+            Corrupt: the file is gone or holds another plan.
+        """
+        try:
+            envelope = (self._place(plan_digest) / _PLAN).read_bytes()
+        except FileNotFoundError as error:
+            raise Corrupt(f"the file of the accepted plan {plan_digest} is gone") from error
+        signed = open_plan(envelope, self._charter)
+        if signed.digest != plan_digest:
+            raise Corrupt(f"the file of the plan {plan_digest} holds another plan")
+        return signed
+
+    def catalogue(self, plan_digest: str) -> Catalogue:
+        """The skill catalogue of an accepted plan.
+
+        Raises:
+            FileNotFoundError: the school has not accepted this plan.
+            ValueError: the file was changed into something that is no catalogue.
+        """
+        return load_catalogue((self._place(plan_digest) / _CATALOGUE).read_bytes())
+
+    def _place(self, plan_digest: str) -> Path:
+        return self._directory / plan_digest.replace(":", "-")

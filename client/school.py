@@ -1,0 +1,386 @@
+"""A school's home folder: made once, opened by whoever works for the school on this machine.
+
+::
+
+    <home>/
+      school.toml    retention of student records
+      policy.json    the upper bounds that this school accepts
+      charter.json   the consortium's members and keys
+      keys/          secrets, readable by their owner alone (fedtrace.client.keys)
+      vault/         students' records, encrypted (fedtrace.client.vault)
+      school.db      privacy ledger, rounds, plans, kill switch (fedtrace.client.store)
+      log/           what happened here, signed (fedtrace.governance.log)
+      plans/<sha256-...>/plan.dsse.json, catalogue.json
+      consent.csv    optional (fedtrace.client.consent)
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fedtrace.client.bundle import fab_digest
+from fedtrace.client.cohort import Cohort, freeze_cohort
+from fedtrace.client.consent import NOTHING_ON_FILE, ConsentRegister, read_consent
+from fedtrace.client.files import write_private
+from fedtrace.client.ingest.catalogue import Catalogue
+from fedtrace.client.ingest.mapping import Mapping
+from fedtrace.client.ingest.reader import read_csv
+from fedtrace.client.ingest.report import ImportReport
+from fedtrace.client.keys import SchoolKeys, load_keys
+from fedtrace.client.plans import PlanFiles
+from fedtrace.client.store import SchoolStore
+from fedtrace.client.vault import Fold, Vault
+from fedtrace.governance.charter import Charter
+from fedtrace.governance.errors import Corrupt, PolicyError
+from fedtrace.governance.facts import Rules, SchoolState
+from fedtrace.governance.log.entries import (
+    ImportCompleted,
+    KillSwitchChanged,
+    PlanAccepted,
+    SchoolInitialised,
+    decode_entry,
+    size_bucket,
+)
+from fedtrace.governance.log.log import Log
+from fedtrace.governance.plan import Plan
+from fedtrace.governance.plan_signing import SignedPlan
+from fedtrace.governance.policy import SchoolPolicy
+from fedtrace.governance.signing import Signer
+
+logger = logging.getLogger(__name__)
+
+_SETTINGS, _POLICY, _CHARTER, _CONSENT = "school.toml", "policy.json", "charter.json", "consent.csv"
+
+
+class SchoolSettings(BaseModel):
+    """``school.toml``.
+
+    Attributes:
+        retention_days: how long after its import a student's record may be kept.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    retention_days: Annotated[int, Field(ge=1, le=3660)] = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class School:
+    """One school's home, open.
+
+    Attributes:
+        home: the folder.
+        settings: how long records are kept.
+        rules: charter and policy.
+        signer: the key that speaks for the school.
+        vault: students' records.
+        store: ledger, rounds, plans, kill switch.
+        plans: the files of accepted plans.
+        opened_log: what happened here; None where it cannot be opened, and then nothing is trained.
+        log_problem: why it cannot be opened.
+    """
+
+    home: Path
+    settings: SchoolSettings
+    rules: Rules
+    signer: Signer
+    vault: Vault
+    store: SchoolStore
+    plans: PlanFiles
+    opened_log: Log | None
+    log_problem: str | None
+
+    def __repr__(self) -> str:
+        return f"School({self.name})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let every file go."""
+        self.vault.close()
+        self.store.close()
+        if self.opened_log is not None:
+            self.opened_log.close()
+
+    @property
+    def name(self) -> str:
+        """The school's name in charter and plans."""
+        return self.rules.policy.school
+
+    @property
+    def log(self) -> Log:
+        """The log, for whoever is about to do something that must be in it.
+
+        Raises:
+            Corrupt: it could not be opened, or a write has failed.
+        """
+        if self.opened_log is None:
+            raise Corrupt(f"the school's log is not available: {self.log_problem}")
+        if not self.opened_log.healthy:
+            raise Corrupt("a write to the school's log failed: nothing goes on without the log")
+        return self.opened_log
+
+    # --- plans ----------------------------------------------------------------------------------
+
+    def accept_plan(self, envelope: bytes, catalogue: bytes, *, now: datetime) -> SignedPlan:
+        """Take part in a plan that enough members signed, from now on.
+
+        Raises:
+            Refused: R01, too few members signed it.
+            Rejected: it is not a plan that this release understands.
+            ValueError: the catalogue is not the plan's, or this school is not a member of it.
+            Corrupt: the log is not available.
+        """
+        log = self.log
+        signed = self.plans.keep(envelope, catalogue, school=self.name)
+        self.store.accept_plan(signed.digest, now=now)
+        log.append(PlanAccepted(plan_digest=signed.digest, signers=signed.signers), now=now)
+        return signed
+
+    def find_plan(self, plan_digest: str) -> SignedPlan | None:
+        """A plan that this school accepted, verified again; None where it did not.
+
+        Raises:
+            Refused, Rejected, Corrupt: as `fedtrace.client.plans.PlanFiles.read`.
+        """
+        accepted = {plan.digest for plan in self.store.plans()}
+        return self.plans.read(plan_digest) if plan_digest in accepted else None
+
+    # --- student records --------------------------------------------------------------------------
+
+    def import_csv(
+        self,
+        path: Path,
+        mapping: Mapping,
+        catalogue: Catalogue,
+        *,
+        now: datetime,
+        dry_run: bool = False,
+    ) -> ImportReport:
+        """Read a CSV file into the vault and say so in the log; a dry run only reports.
+
+        Raises:
+            ValueError: the file as a whole cannot be read; nothing was stored.
+            OSError: the file cannot be read.
+            Corrupt: the log is not available; nothing was stored.
+        """
+        imported = read_csv(path, mapping, catalogue)
+        report = imported.report
+        if dry_run:
+            return report.model_copy(update={"dry_run": True})
+        log = self.log
+        self.vault.add(
+            imported.records(),
+            retain_until=now + timedelta(days=self.settings.retention_days),
+            catalogue_digest=catalogue.digest(),
+        )
+        entry = ImportCompleted(
+            students=size_bucket(report.students),
+            rows_kept=size_bucket(report.rows_kept),
+            rows_rejected=size_bucket(sum(report.rows_rejected.values())),
+            columns_kept=len(report.columns_kept),
+            columns_dropped=len(report.columns_dropped),
+        )
+        log.append(entry, now=now)
+        return report
+
+    def consent(self) -> ConsentRegister:
+        """What is on file about consent at this moment.
+
+        Raises:
+            ValueError: a line of the file is not understood.
+        """
+        path = self.home / _CONSENT
+        return read_consent(path, self.vault.token_of) if path.exists() else NOTHING_ON_FILE
+
+    def freeze_cohort(self, plan: Plan, *, fold: Fold, now: datetime) -> Cohort:
+        """Freeze who may be in a round of a plan.
+
+        Raises:
+            ValueError: a line of the consent file is not understood.
+        """
+        return freeze_cohort(self.vault, self.consent(), plan=plan, fold=fold, now=now)
+
+    # --- what the gate asks ---------------------------------------------------------------------
+
+    def state(
+        self, signed: SignedPlan | None, *, schema_fingerprint: str, now: datetime
+    ) -> SchoolState:
+        """What this school's disk says now, for a decision about a plan.
+
+        Args:
+            signed: the plan that an order names; None where the school has not accepted it.
+            schema_fingerprint: of the model that the installed code builds for it.
+            now: with a time zone.
+
+        Raises:
+            ValueError: a line of the consent file is not understood.
+            Corrupt: the ledger is damaged.
+        """
+        eligible: tuple[str, ...] = ()
+        if signed is not None:
+            eligible = self.vault.cohort(
+                now=now,
+                consent=self.consent(),
+                legal_basis=signed.plan.legal_basis,
+                catalogue_digest=signed.plan.data.skill_catalogue_digest,
+            )
+        return SchoolState(
+            installed_fab_digest=fab_digest(),
+            schema_fingerprint=schema_fingerprint,
+            kill_switch=self.store.kill_switch,
+            log_healthy=self.opened_log is not None and self.opened_log.healthy,
+            free_bytes=shutil.disk_usage(self.home).free,
+            eligible_students=len(eligible),
+            ledger=self.store.ledger(),
+            last_round=self.store.last_round(signed.digest) if signed else None,
+            expected_checkpoint_digest=None,
+            newest_record_at=self._newest_record_at(),
+        )
+
+    def _newest_record_at(self) -> datetime | None:
+        moments = [self.store.newest_entry_at()]
+        log = self.opened_log
+        if log is not None and len(log):
+            last = len(log) - 1
+            moments.append(decode_entry(log.line(last), index=last, origin=log.origin).time)
+        return max((moment for moment in moments if moment is not None), default=None)
+
+    def set_kill_switch(self, on: bool, *, now: datetime) -> None:
+        """Stop all training at this school, or allow it again.
+
+        Stopping works even where the log is not available; starting again does not.
+
+        Raises:
+            Corrupt: the log is not available. A stop is in force all the same.
+        """
+        if on:
+            self.store.set_kill_switch(True)
+        self.log.append(KillSwitchChanged(on=on), now=now)
+        if not on:
+            self.store.set_kill_switch(False)
+
+
+def log_origin(charter: Charter, school: str) -> str:
+    """The name of a school's log: in every entry and checkpoint, and asked for by the verifier."""
+    return f"{charter.consortium}/schools/{school}"
+
+
+def initialise_school(
+    home: Path,
+    *,
+    charter: Charter,
+    policy: SchoolPolicy,
+    settings: SchoolSettings | None = None,
+    now: datetime,
+) -> School:
+    """Make a home around keys that are there already, and open it.
+
+    ``fedtrace.client.keys.create_keys(home / "keys")`` comes first, because the charter holds the
+    public halves. A call that was cut off can be repeated.
+
+    Raises:
+        FileExistsError: this home was made before.
+        PolicyError: the charter does not name this school with these keys.
+        OSError: a key is missing or others can read it, or the folder cannot be written.
+    """
+    keys = load_keys(home / "keys")
+    _require_member(charter, policy, keys)
+    if (home / _SETTINGS).exists():
+        raise FileExistsError(f"{home} is a school's home already")
+    write_private(home / _CHARTER, charter.to_bytes(), replace=True)
+    write_private(home / _POLICY, policy.to_bytes(), replace=True)
+    log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+    try:
+        if not len(log):
+            entry = SchoolInitialised(
+                school=policy.school,
+                charter_digest=charter.digest(),
+                policy_digest=policy.digest(),
+            )
+            log.append(entry, now=now)
+    finally:
+        log.close()
+    chosen = settings or SchoolSettings()
+    write_private(home / _SETTINGS, tomli_w.dumps(chosen.model_dump()).encode())
+    return open_school(home)
+
+
+def open_school(home: Path) -> School:
+    """Open a school's home.
+
+    A log that is damaged or held by another process does not keep the home closed: one can still
+    look, and every order is refused.
+
+    Raises:
+        PolicyError: the home has not been made, or its documents contradict each other.
+        Rejected: charter or policy is damaged.
+        Corrupt: the database or the vault is damaged.
+        OSError: a file cannot be read.
+    """
+    if not (home / _SETTINGS).exists():
+        raise PolicyError(f"{home} is not a school's home: there is no {_SETTINGS}")
+    settings = _read_settings(home / _SETTINGS)
+    charter = Charter.from_bytes((home / _CHARTER).read_bytes())
+    policy = SchoolPolicy.from_bytes((home / _POLICY).read_bytes())
+    keys = load_keys(home / "keys")
+    _require_member(charter, policy, keys)
+    store = SchoolStore(home / "school.db")
+    vault = Vault(home / "vault", keys.vault_key)
+    log: Log | None = None
+    log_problem: str | None = None
+    try:
+        log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+    except (Corrupt, OSError) as error:
+        log_problem = str(error)
+        logger.error("no training: the school's log cannot be opened: %s", error)
+    return School(
+        home=home,
+        settings=settings,
+        rules=Rules(charter=charter, policy=policy),
+        signer=keys.signer,
+        vault=vault,
+        store=store,
+        plans=PlanFiles(home / "plans", charter),
+        opened_log=log,
+        log_problem=log_problem,
+    )
+
+
+def _read_settings(path: Path) -> SchoolSettings:
+    try:
+        return SchoolSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"{path.name} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise PolicyError(f"{path.name}: {where}: {first['msg']}") from error
+
+
+def _require_member(charter: Charter, policy: SchoolPolicy, keys: SchoolKeys) -> None:
+    for member in charter.members:
+        if member.name == policy.school:
+            if (member.public_key, member.log_public_key) != (keys.public_key, keys.log_public_key):
+                raise PolicyError(f"the charter has other keys for {policy.school}")
+            return
+    raise PolicyError(f"the charter does not name {policy.school}")
