@@ -12,19 +12,21 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import TypeVar
 
 import numpy as np
 
 from fedtrace.governance.canonical import digest
+from fedtrace.governance.document import Document
 from fedtrace.governance.errors import Rejected
-from fedtrace.governance.manifest import MANIFEST_TYPE, REFUSAL_TYPE, Manifest, RefusalNotice
-from fedtrace.governance.plan import Plan
-from fedtrace.governance.refusals import Refused
-from fedtrace.governance.signing import PublicKey, verify_envelope
+from fedtrace.governance.manifest import Manifest, RefusalNotice
+from fedtrace.governance.plan import Plan, RoundKind
+from fedtrace.governance.signing import PublicKey, SignatureError, verify_envelope
 from fedtrace.server.aggregation import norm_bound
 from fedtrace.server.codec import FloatArray, TensorSpec, decode, histograms_spec, update_spec
 from fedtrace.server.ports import Reply
+
+_Document = TypeVar("_Document", bound=Document)
 
 SIGNED_LIMIT_BYTES = 16 * 1024
 """A signed manifest takes about 1 kB; more is not parsed."""
@@ -65,7 +67,7 @@ class Expectation:
         keys: school -> the public key of the charter, for every school that was asked.
     """
 
-    kind: Literal["train", "evaluate"]
+    kind: RoundKind
     plan_digest: str
     run_id: str
     round: int
@@ -103,17 +105,16 @@ class Declined:
     digest: str
 
 
-def tensor_and_bound(plan: Plan, kind: Literal["train", "evaluate"]) -> tuple[TensorSpec, float]:
+def tensor_and_bound(plan: Plan, kind: RoundKind) -> tuple[TensorSpec, float]:
     """The tensor that an order of this kind asks for, and the largest norm it may have."""
     if kind == "train":
         tensor = update_spec(plan.model.parameters)
-        clipping_norm, noise = plan.privacy.clipping_norm, plan.privacy.noise_multiplier
     else:
         tensor = histograms_spec(plan.evaluation.bins)
-        clipping_norm, noise = 1.0, plan.evaluation.noise_multiplier
+    privacy = plan.round_privacy(kind)
     bound = norm_bound(
-        clipping_norm=clipping_norm,
-        noise_multiplier=noise,
+        clipping_norm=privacy.clipping_norm,
+        noise_multiplier=privacy.noise_multiplier,
         size=math.prod(tensor.shape),
         planned_students=plan.privacy.planned_students,
     )
@@ -140,8 +141,9 @@ def examine(
         raise Rejected("A01", f"{school} has answered round {expected.round} already")
     document, payload = _parts(reply, expected.tensor.limit_bytes)
     if payload is None:
-        return _refusal(school, document, expected)
-    _require_manifest(_manifest(school, document, expected), school, payload, expected)
+        return _declined(school, document, expected)
+    manifest, _ = _signed(school, document, Manifest, expected)
+    _require_manifest(manifest, school, payload, expected)
     values = _values(payload, expected)
     return Accepted(values=values, digest=digest(payload))
 
@@ -160,41 +162,31 @@ def _parts(reply: Reply, payload_limit: int) -> tuple[bytes, bytes | None]:
     return document, payload
 
 
-def _signed_payload(
-    school: str, envelope: bytes, payload_type: str, expected: Expectation
-) -> bytes:
+def _signed(
+    school: str, envelope: bytes, document: type[_Document], expected: Expectation
+) -> tuple[_Document, str]:
+    """A document that the school signed, and the digest of its signed bytes."""
     try:
-        verified = verify_envelope(envelope, payload_type, {school: expected.keys[school]}, 1)
-    except (Refused, ValueError) as error:
+        verified = verify_envelope(
+            envelope, document.payload_type, {school: expected.keys[school]}, 1
+        )
+    except SignatureError as error:
         raise Rejected("A03", f"no valid signature of {school}") from error
-    return verified.payload
-
-
-def _refusal(school: str, envelope: bytes, expected: Expectation) -> Declined:
-    payload = _signed_payload(school, envelope, REFUSAL_TYPE, expected)
     try:
-        notice = RefusalNotice.model_validate_json(payload)
-    except ValueError as error:
-        raise Rejected("A03", "the refusal is not well formed") from error
+        return document.from_bytes(verified.payload), digest(verified.payload)
+    except Rejected as error:
+        raise Rejected("A03", error.sentence) from error
+
+
+def _declined(school: str, envelope: bytes, expected: Expectation) -> Declined:
+    notice, notice_digest = _signed(school, envelope, RefusalNotice, expected)
     if notice.school != school:
         raise Rejected("A04", f"{school} signed a refusal that names another school")
     if notice.plan_digest not in (None, expected.plan_digest):
-        raise Rejected("A05", f"{school} refuses another plan")
-    stale = notice.run_id not in (None, expected.run_id) or notice.round not in (
-        None,
-        expected.round,
-    )
-    if stale:
-        raise Rejected("A06", f"{school} refuses another run or round than {expected.round}")
-    return Declined(code=str(notice.code), digest=digest(payload))
-
-
-def _manifest(school: str, envelope: bytes, expected: Expectation) -> Manifest:
-    payload = _signed_payload(school, envelope, MANIFEST_TYPE, expected)
-    try:
-        return Manifest.model_validate_json(payload)
-    except ValueError as error:
-        raise Rejected("A03", "the manifest is not well formed") from error
+        raise Rejected("A05", "the refusal names another plan")
+    if notice.run_id not in (None, expected.run_id) or notice.round not in (None, expected.round):
+        raise Rejected("A06", f"the refusal is about another round than {expected.round}")
+    return Declined(code=notice.code.value, digest=notice_digest)
 
 
 def _require_manifest(

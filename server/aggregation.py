@@ -22,6 +22,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from fedtrace.governance.plan import AggregationSection
+
 Vector32 = npt.NDArray[np.float32]
 Vector64 = npt.NDArray[np.float64]
 
@@ -124,6 +126,17 @@ class ServerOptimiser:
     momentum: float = 0.9
     second_momentum: float = 0.999
     stability: float = 1e-8
+
+    @classmethod
+    def of(cls, section: AggregationSection) -> ServerOptimiser:
+        """The optimiser that a plan names."""
+        return cls(
+            rule=section.optimiser,
+            learning_rate=section.learning_rate,
+            momentum=section.momentum,
+            second_momentum=section.second_momentum,
+            stability=section.stability,
+        )
 
     def step(
         self, parameters: Vector32, mean_update: Vector64, state: OptimiserState

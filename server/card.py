@@ -37,10 +37,11 @@ class ModelSection(_Part):
 class PlanSection(_Part):
     """The signed plan it was trained under."""
 
+    name: str
     digest: Digest
     purpose: str
     commercial_use: bool
-    valid_until: AwareDatetime
+    released_to: str
 
 
 class RunSection(_Part):
@@ -112,8 +113,7 @@ class ModelCard(_Part):
     privacy: PrivacySection
     metrics: MetricsSection | None
     limits: tuple[str, ...] = (
-        "The privacy promise is about one student, not about a school: which skills a school "
-        "teaches and when it took part can be visible.",
+        "The promise is about one student, not about a school: which skills it teaches may show.",
         "The model says how likely a right answer is; it was not made to grade or place students.",
         "Metrics carry noise and come from the schools that took part, not from yours.",
     )
@@ -124,18 +124,14 @@ class ModelCard(_Part):
 
     def to_markdown(self) -> str:
         """The text of ``card.md``."""
-        run, privacy = self.run, self.privacy
         lines = [
             f"# {self.name}",
             "",
-            f"A {self.model.architecture} model with {self.model.parameters} parameters for "
-            f"{self.model.skills} skills, trained by the schools of {self.consortium}.",
+            _headline(self),
             "",
-            f"**Promise.** {privacy.sentence}",
+            f"**Promise.** {self.privacy.sentence}",
             "",
-            f"**Training.** {run.rounds_closed} of {run.rounds_planned} rounds; the released model "
-            f"is the mean of the last {run.checkpoints_averaged} checkpoints. "
-            f"Ended because: {run.ended_because.replace('_', ' ')}.",
+            f"**Training.** {_training(self.run)}",
             "",
             f"**Quality on held-out students.** {_quality(self.metrics)}",
             "",
@@ -149,14 +145,29 @@ class ModelCard(_Part):
             "",
             f"**File.** `model.safetensors`, {self.model.bytes} bytes, `{self.model.digest}`",
             "",
-            f"**Plan.** `{self.plan.digest}`, purpose {self.plan.purpose.replace('_', ' ')}, "
-            f"valid until {self.plan.valid_until.date().isoformat()}",
+            f"**Plan.** {self.plan.name}, `{self.plan.digest}`",
             "",
             "**Limits.**",
             *(f"- {limit}" for limit in self.limits),
             "",
         ]
         return "\n".join(lines)
+
+
+def _headline(card: ModelCard) -> str:
+    model, purpose = card.model, card.plan.purpose.replace("_", " ")
+    return (
+        f"A {model.architecture} model ({model.parameters} parameters, {model.skills} skills), "
+        f"trained by the schools of {card.consortium} for {purpose}."
+    )
+
+
+def _training(run: RunSection) -> str:
+    return (
+        f"{run.rounds_closed} of {run.rounds_planned} rounds; the model is the mean of the last "
+        f"{run.checkpoints_averaged} checkpoints. Ended because: "
+        f"{run.ended_because.replace('_', ' ')}."
+    )
 
 
 def _quality(metrics: MetricsSection | None) -> str:

@@ -14,7 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, deserialize
-from safetensors.numpy import save
+from safetensors.numpy import load, save
+
+from fedtrace.server.aggregation import OptimiserState
 
 HEADER_ALLOWANCE_BYTES = 512
 """Room for the safetensors header of one tensor; a real one takes about 80 bytes."""
@@ -78,7 +80,7 @@ def decode(payload: bytes, spec: TensorSpec) -> FloatArray:
     if len(payload) > spec.limit_bytes:
         raise ValueError(f"{len(payload)} bytes for {spec.name}, at most {spec.limit_bytes}")
     try:
-        tensors = deserialize(payload)
+        tensors: list[tuple[str, dict[str, Any]]] = deserialize(payload)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise ValueError(f"{spec.name} is no safetensors file") from error
     expected, dtype = _DTYPES[spec.dtype]
@@ -107,3 +109,23 @@ def decode_sum(data: bytes) -> npt.NDArray[np.float64]:
         ValueError: the length is no multiple of eight bytes.
     """
     return np.frombuffer(data, dtype="<f8").astype(np.float64)
+
+
+def encode_optimiser(state: OptimiserState) -> bytes:
+    """An optimiser's memory for the store: ``steps`` int64 [1], ``first``, ``second`` float64."""
+    steps = np.array([state.steps], dtype=np.int64)
+    return bytes(save({"steps": steps, "first": state.first, "second": state.second}))
+
+
+def decode_optimiser(data: bytes) -> OptimiserState:
+    """Read back what `encode_optimiser` wrote.
+
+    Raises:
+        ValueError: the bytes are something else.
+    """
+    try:
+        tensors = load(data)
+        steps, first, second = tensors["steps"], tensors["first"], tensors["second"]
+    except (SafetensorError, KeyError) as error:
+        raise ValueError("the stored optimiser state cannot be read") from error
+    return OptimiserState(steps=int(steps[0]), first=first, second=second)

@@ -2,18 +2,61 @@
 
 A `Head` says everything that the next step depends on. Together with the checkpoint it names it
 is enough to go on after the aggregator died, so a start and a restart are the same function.
+
+Every head is sealed: the aggregator signs a `JobRecord` of it, and the record that ends a round
+is what the next round's order calls ``previous_round_digest``. A database that was changed by
+anyone without the aggregator's key no longer fits its seals (`fedtrace.server.sealing`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
+
+from fedtrace.governance.canonical import digest
+from fedtrace.governance.document import Digest, Document, Name, UtcDatetime
 from fedtrace.server.aggregation import OptimiserState, Vector32, Vector64
+from fedtrace.server.codec import encode_sum
 from fedtrace.server.outcome import EndReason
 
 State = Literal["training", "evaluating", "closed"]
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class JobRecord(Document):
+    """What the aggregator signs about a job after every step: the head, less the open order.
+
+    The open order carries a signature of its own, and names the record that came before it.
+
+    Attributes:
+        sum_digest: of the sum that earlier attempts of the open round left, or None.
+        previous_record_digest: the record that ended the round before, or None.
+    """
+
+    payload_type: ClassVar[str] = "application/vnd.fedtrace.job-record+json"
+    limit_bytes: ClassVar[int] = 8 * 1024
+
+    format: Literal["fedtrace-job-record/1"] = "fedtrace-job-record/1"
+    run_id: Name
+    plan_digest: Digest
+    version: Count
+    state: State
+    reason: EndReason | None
+    round: Count
+    attempt: Count
+    checkpoint_digest: Digest
+    optimiser_digest: Digest
+    model_digest: Digest | None
+    sum_digest: Digest | None
+    previous_record_digest: Digest | None
+    started_at: UtcDatetime
+    opened_at: UtcDatetime | None
+    ended_at: UtcDatetime | None
+    resumed: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +85,12 @@ class Head:
         plan_digest: its plan; one plan has one run.
         version: grows by one with every transaction.
         state: what is being asked for, or ``closed``.
-        reason: why training ended; empty while it goes on.
+        reason: why training ended; None while it goes on.
         round: the last round that was closed with a checkpoint; 0 before the first.
         checkpoint_digest: the checkpoint that round left, or the plan's initial parameters.
-        record_digest: the signed record of the last finished round, or empty before the first.
-        model_digest: the model to release; empty until training ended.
+        optimiser_digest: the optimiser's memory that belongs to it.
+        model_digest: the released model; None until training ended, or where none is released.
+        previous_record_digest: the record that ended the last round before this head, or None.
         started_at: when the run was opened.
         ended_at: when it was closed, or None.
         resumed: how often it was taken up again.
@@ -57,15 +101,39 @@ class Head:
     plan_digest: str
     version: int
     state: State
-    reason: EndReason | Literal[""]
+    reason: EndReason | None
     round: int
     checkpoint_digest: str
-    record_digest: str
-    model_digest: str
+    optimiser_digest: str
+    model_digest: str | None
+    previous_record_digest: str | None
     started_at: datetime
     ended_at: datetime | None
     resumed: int
     open: OpenRound | None
+
+    def record(self) -> JobRecord:
+        """What is signed about this head."""
+        opened = self.open
+        carried = opened.carried if opened else None
+        return JobRecord(
+            run_id=self.run_id,
+            plan_digest=self.plan_digest,
+            version=self.version,
+            state=self.state,
+            reason=self.reason,
+            round=self.round,
+            attempt=opened.attempt if opened else 0,
+            checkpoint_digest=self.checkpoint_digest,
+            optimiser_digest=self.optimiser_digest,
+            model_digest=self.model_digest,
+            sum_digest=None if carried is None else digest(encode_sum(carried)),
+            previous_record_digest=self.previous_record_digest,
+            started_at=self.started_at,
+            opened_at=opened.opened_at if opened else None,
+            ended_at=self.ended_at,
+            resumed=self.resumed,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

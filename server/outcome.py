@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
+
+from fedtrace.governance.plan import RoundKind
+from fedtrace.privacy.histograms import HistogramMetrics
 
 Disposition = Literal["accepted", "rejected", "refused", "missing"]
 """What became of one school in one round: summed; failed a check; said no; did not come in time."""
 
 EndReason = Literal["completed", "quorum_not_reached", "budget_exhausted"]
 """Why a job ended. Each way it ends in order: model, ledger and report are there."""
+
+
+JobEventKind = Literal[
+    "run.opened",
+    "run.resumed",
+    "round.opened",
+    "update.received",
+    "update.rejected",
+    "school.refused",
+    "school.missing",
+    "round.failed",
+    "round.closed",
+    "evaluation.closed",
+    "model.released",
+    "run.closed",
+]
+"""The steps of a job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +56,20 @@ class Receipt:
     received_seconds: float = 0.0
 
 
+def verdicts(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
+    """School -> the receipt that counts.
+
+    A school that failed a check and then sent a good answer counts as accepted, and one whose
+    second answer was turned away stays accepted or refused; otherwise the last receipt decides.
+    """
+    final: dict[str, Receipt] = {}
+    for receipt in receipts:
+        known = final.get(receipt.school)
+        if known is None or known.disposition in ("missing", "rejected"):
+            final[receipt.school] = receipt
+    return final
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundOutcome:
     """One round: who was asked and what came of it.
@@ -52,7 +87,7 @@ class RoundOutcome:
     """
 
     round: int
-    kind: Literal["train", "evaluate"]
+    kind: RoundKind
     closed: bool
     attempts: int
     start_seconds: float
@@ -61,17 +96,9 @@ class RoundOutcome:
     receipts: tuple[Receipt, ...]
 
     def verdict(self, disposition: Disposition) -> dict[str, str]:
-        """School -> code, of the schools with that disposition; a summed answer outweighs others.
-
-        A school that failed a check and then sent a good answer counts as accepted, and one whose
-        second answer was turned away stays accepted; otherwise its last receipt decides.
-        """
-        last: dict[str, Receipt] = {}
-        for receipt in self.receipts:
-            known = last.get(receipt.school)
-            if known is None or known.disposition != "accepted":
-                last[receipt.school] = receipt
-        return {r.school: r.code for r in last.values() if r.disposition == disposition}
+        """School -> code, of the schools with that disposition in the end."""
+        final = verdicts(self.receipts).values()
+        return {r.school: r.code for r in final if r.disposition == disposition}
 
     @property
     def answered(self) -> tuple[str, ...]:
@@ -103,16 +130,6 @@ class RoundOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HistogramMetrics:
-    """What summed, noised score histograms say; None where noise left nothing to compute from."""
-
-    auc: float | None
-    acc: float | None
-    logloss: float | None
-    calibration_error: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationOutcome:
     """The evaluation of the released model on held-out students."""
 
@@ -136,9 +153,10 @@ class JobOutcome:
         epsilon: of every event of this run, for one student, at ``delta``; infinite without noise.
         delta: as in the plan.
         resumed: how often the job was taken up again after the aggregator had died.
-        model_digest: ``sha256:`` of the released safetensors file.
-        model_path: that file.
-        card_path: the model card (JSON) beside it.
+        model_digest: ``sha256:`` of the released safetensors file; None where fewer rounds were
+            closed than the plan wants for a release.
+        model_path: that file, or None.
+        card_path: the model card (JSON) beside it, or None.
         log_entries: how many entries the consortium log has now.
     """
 
@@ -152,9 +170,9 @@ class JobOutcome:
     epsilon: float
     delta: float
     resumed: int
-    model_digest: str
-    model_path: Path
-    card_path: Path
+    model_digest: str | None
+    model_path: Path | None
+    card_path: Path | None
     log_entries: int
 
     @property
@@ -180,20 +198,7 @@ class JobEvent:
         detail: a check, a refusal code, an end reason or a digest; never a sentence, never data.
     """
 
-    kind: Literal[
-        "run.opened",
-        "run.resumed",
-        "round.opened",
-        "update.received",
-        "update.rejected",
-        "school.refused",
-        "school.missing",
-        "round.failed",
-        "round.closed",
-        "evaluation.closed",
-        "model.released",
-        "run.closed",
-    ]
+    kind: JobEventKind
     round: int
     rounds: int
     school: str = ""

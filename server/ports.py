@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from fedtrace.governance.ledger import PrivacyEvent
+from fedtrace.server.outcome import JobEvent
 
 Request = Mapping[str, bytes]
 """``{"order": DSSE bytes, "checkpoint": safetensors bytes}``."""
@@ -14,8 +14,8 @@ Request = Mapping[str, bytes]
 Reply = Mapping[str, bytes]
 """``{"manifest": ..., "payload": ...}`` or ``{"refusal": ...}``; not yet trusted in any way."""
 
-Accountant = Callable[[Iterable[PrivacyEvent], float], float]
-"""(events, delta) -> epsilon; the production one is `fedtrace.privacy.accounting.epsilon`."""
+Progress = Callable[[JobEvent], None]
+"""Is told every step of a job; it must not raise."""
 
 
 class Transport(Protocol):

@@ -7,13 +7,13 @@ changes nothing, publishing another one under its name is refused.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.errors import Corrupt
 from fedtrace.server.card import ModelCard
+from fedtrace.server.files import flush_directory, write_durably
 
 MODEL_FILE = "model.safetensors"
 CARD_FILE = "card.json"
@@ -49,18 +49,11 @@ class ModelRegistry:
         staging = self._directory / f".{card.name}.staging"
         shutil.rmtree(staging, ignore_errors=True)  # left by an aggregator that died here
         staging.mkdir()
-        for name, content in (
-            (MODEL_FILE, model),
-            (CARD_FILE, card.to_json()),
-            (TEXT_FILE, card.to_markdown().encode()),
-        ):
-            with (staging / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        _flush_directory(staging)
+        write_durably(staging / MODEL_FILE, model)
+        write_durably(staging / CARD_FILE, card.to_json())
+        write_durably(staging / TEXT_FILE, card.to_markdown().encode())
         staging.rename(target)
-        _flush_directory(self._directory)
+        flush_directory(self._directory)
         return target
 
     def names(self) -> tuple[str, ...]:
@@ -87,11 +80,3 @@ class ModelRegistry:
         if expected_digest not in (None, card.model.digest):
             raise Corrupt(f"another model was released under the name {name} before")
         return model, card
-
-
-def _flush_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

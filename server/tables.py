@@ -7,6 +7,7 @@ bytes for tensors and signed documents. Nothing here describes a student.
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Double,
     Integer,
@@ -25,18 +26,20 @@ runs = Table(
     Column("plan_digest", String(80), nullable=False, unique=True),
     Column("version", Integer, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("reason", String(32), nullable=False),
+    Column("reason", String(32), nullable=True),
     Column("round", Integer, nullable=False),
     Column("checkpoint_digest", String(80), nullable=False),
-    Column("record_digest", String(80), nullable=False),
-    Column("model_digest", String(80), nullable=False),
+    Column("optimiser_digest", String(80), nullable=False),
+    Column("model_digest", String(80), nullable=True),
+    Column("previous_record_digest", String(80), nullable=True),
     Column("started_at", String(40), nullable=False),
-    Column("ended_at", String(40), nullable=False),
+    Column("ended_at", String(40), nullable=True),
     Column("resumed", Integer, nullable=False),
     Column("open_order", LargeBinary, nullable=True),
-    Column("open_attempt", Integer, nullable=False),
-    Column("open_at", String(40), nullable=False),
+    Column("open_attempt", Integer, nullable=True),
+    Column("opened_at", String(40), nullable=True),
     Column("open_sum", LargeBinary, nullable=True),
+    Column("seal", LargeBinary, nullable=False),
 )
 """One row a job: the head that every transaction swaps, from one version to the next."""
 
@@ -46,7 +49,7 @@ rounds = Table(
     Column("run_id", String(64), primary_key=True),
     Column("round", Integer, primary_key=True),
     Column("kind", String(16), nullable=False),
-    Column("closed", Integer, nullable=False),
+    Column("closed", Boolean, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("start_seconds", Double, nullable=False),
     Column("end_seconds", Double, nullable=False),
@@ -96,6 +99,7 @@ events = Table(
     metadata,
     Column("run_id", String(64), primary_key=True),
     Column("round", Integer, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
     Column("kind", String(16), nullable=False),
     Column("noise_multiplier", Double, nullable=False),
     Column("sampling_rate", Double, nullable=False),
@@ -104,7 +108,7 @@ events = Table(
     Column("student_year", String(16), nullable=False),
     Column("plan_digest", String(80), nullable=False),
 )
-"""The consortium's copy of the ledger: one event a round that was ever asked for."""
+"""The consortium's ledger: one event an order, written before the order is sent."""
 
 staged_entries = Table(
     "staged_entries",

@@ -1,0 +1,250 @@
+"""A consortium's home directory: opening it, making it, activating plans.
+
+::
+
+    <home>/consortium.toml   settings           <home>/keys/{aggregator,log}.pem   (0600)
+    <home>/charter.json      the charter        <home>/consortium.db               the database
+    <home>/log/              the audit log      <home>/plans/<digest>/             the plans
+    <home>/models/<name>/    released models    <home>/nodes.json                  Flower's node ids
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import Field
+
+from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member
+from fedtrace.governance.document import Section
+from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
+from fedtrace.governance.ledger import Accountant
+from fedtrace.governance.log.entries import CharterAdopted, PlanActivated, decimal
+from fedtrace.governance.log.log import Log
+from fedtrace.governance.plan_signing import SignedPlan
+from fedtrace.governance.signing import Signer, generate_key
+from fedtrace.privacy.accounting import epsilon
+from fedtrace.server.files import write_durably
+from fedtrace.server.plans import PlanShelf
+from fedtrace.server.publishing import publish
+from fedtrace.server.registry import ModelRegistry
+from fedtrace.server.store import DATABASE_VARIABLE, ConsortiumStore
+
+SETTINGS_FILE = "consortium.toml"
+CHARTER_FILE = "charter.json"
+DATABASE_FILE = "consortium.db"
+AGGREGATOR_KEY_FILE = "keys/aggregator.pem"
+LOG_KEY_FILE = "keys/log.pem"
+LOG_FOLDER = "log"
+PLANS_FOLDER = "plans"
+MODELS_FOLDER = "models"
+
+
+class Settings(Section):
+    """``consortium.toml``.
+
+    Attributes:
+        student_year_first_month: when the student-year starts in the consortium's own ledger; a
+            school's ledger follows the school's policy.
+    """
+
+    student_year_first_month: Annotated[int, Field(ge=1, le=12)] = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consortium:
+    """Everything a job needs that is not a school and not the time.
+
+    Attributes:
+        home: the directory.
+        charter: the root of trust.
+        settings: ``consortium.toml``.
+        aggregator: signs orders and records.
+        store: the database.
+        log: the audit log, held open by this process alone.
+        plans: activated plans.
+        registry: released models.
+        accountant: events -> epsilon.
+        entropy: random bytes for run ids and nonces, from the operating system.
+    """
+
+    home: Path
+    charter: Charter
+    settings: Settings
+    aggregator: Signer
+    store: ConsortiumStore
+    log: Log
+    plans: PlanShelf
+    registry: ModelRegistry
+    accountant: Accountant
+    entropy: Callable[[int], bytes]
+
+    def publish_staged(self) -> None:
+        """Bring the log up to what the database has decided.
+
+        Raises:
+            Corrupt: they contradict each other.
+        """
+        publish(self.log, self.store.staged())
+
+    def activate_plan(
+        self, envelope: bytes, *, catalogue: bytes, initial_parameters: bytes, now: datetime
+    ) -> SignedPlan:
+        """Keep a plan that enough schools signed, and log it once.
+
+        Raises:
+            Refused: R01, too few members signed it.
+            PolicyError: it cannot be read, or catalogue or parameters are not the plan's.
+        """
+        signed = self.plans.add(
+            envelope,
+            catalogue=catalogue,
+            initial_parameters=initial_parameters,
+            charter=self.charter,
+        )
+        self.publish_staged()
+        entry = PlanActivated(
+            plan_digest=signed.digest,
+            signers=signed.signers,
+            trust_mode=signed.plan.privacy.trust_mode,
+            epsilon_job=decimal(signed.plan.privacy.epsilon_job),
+            delta=decimal(signed.plan.privacy.delta),
+        )
+        if all(logged.entry != entry for logged in self.log.entries()):
+            self.log.append(entry, now=now)
+        return signed
+
+    def close(self) -> None:
+        """Let database and log go."""
+        self.store.close()
+        self.log.close()
+
+
+def initialise_consortium(
+    home: Path,
+    *,
+    name: str,
+    members: Sequence[Member],
+    threshold: int,
+    now: datetime,
+    aggregator_name: str = "aggregator",
+    accountant: Accountant = epsilon,
+) -> Consortium:
+    """Make a consortium's home: new keys, the charter, an empty database, the log's first entry.
+
+    Args:
+        home: a directory that does not hold a consortium yet.
+        name: the consortium's; its log's origin is ``<name>/log``.
+        members: the schools with their public keys.
+        threshold: how many of them must sign a plan.
+        now: the time of the first entry.
+        aggregator_name: who orders rounds.
+        accountant: events -> epsilon.
+
+    Raises:
+        FileExistsError: there is a consortium already.
+        ValueError: the charter's rules are broken.
+    """
+    if (home / CHARTER_FILE).exists():
+        raise FileExistsError(f"{home} holds a consortium already")
+    aggregator, log_key = generate_key(), generate_key()
+    charter = Charter(
+        consortium=name,
+        threshold=threshold,
+        aggregator=Aggregator(name=aggregator_name, public_key=aggregator.public_key),
+        log=LogKey(origin=f"{name}/log", public_key=log_key.public_key),
+        members=tuple(members),
+    )
+    (home / AGGREGATOR_KEY_FILE).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_durably(home / AGGREGATOR_KEY_FILE, aggregator.to_pem(), mode=0o600)
+    write_durably(home / LOG_KEY_FILE, log_key.to_pem(), mode=0o600)
+    settings = f"student_year_first_month = {Settings().student_year_first_month}\n"
+    write_durably(home / SETTINGS_FILE, settings.encode())
+    # The charter comes last: a home with one is complete.
+    write_durably(home / CHARTER_FILE, charter.to_bytes())
+    consortium = open_consortium(home, accountant=accountant)
+    consortium.log.append(CharterAdopted(charter_digest=charter.digest()), now=now)
+    return consortium
+
+
+def open_consortium(
+    home: Path,
+    *,
+    accountant: Accountant = epsilon,
+    entropy: Callable[[int], bytes] = os.urandom,
+) -> Consortium:
+    """Open a consortium's home for running jobs.
+
+    Args:
+        home: made by `initialise_consortium`.
+        accountant: events -> epsilon.
+        entropy: random bytes.
+
+    Raises:
+        PolicyError: settings or charter cannot be read, or a key is not the charter's.
+        Corrupt: database or log contradict themselves or each other.
+        OSError: a file is missing, or another process has the log open.
+    """
+    settings, charter = _settings(home), _charter(home)
+    aggregator = _signer(home / AGGREGATOR_KEY_FILE)
+    if aggregator.public_key != charter.aggregator.public_key:
+        raise PolicyError(f"{AGGREGATOR_KEY_FILE} is not the aggregator's key in the charter")
+    if _signer(home / LOG_KEY_FILE).public_key != charter.log.public_key:
+        raise PolicyError(f"{LOG_KEY_FILE} is not the log's key in the charter")
+    log = Log.open(
+        home / LOG_FOLDER, origin=charter.log.origin, key=_private_key(home / LOG_KEY_FILE)
+    )
+    try:
+        url = os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{home / DATABASE_FILE}"
+        store = ConsortiumStore.open(url)
+        publish(log, store.staged())
+    except BaseException:
+        log.close()
+        raise
+    return Consortium(
+        home=home,
+        charter=charter,
+        settings=settings,
+        aggregator=aggregator,
+        store=store,
+        log=log,
+        plans=PlanShelf(home / PLANS_FOLDER),
+        registry=ModelRegistry(home / MODELS_FOLDER),
+        accountant=accountant,
+        entropy=entropy,
+    )
+
+
+def _settings(home: Path) -> Settings:
+    try:
+        return Settings.model_validate(tomllib.loads((home / SETTINGS_FILE).read_text("utf-8")))
+    except ValueError as error:
+        raise PolicyError(f"{SETTINGS_FILE}: {error}") from error
+
+
+def _charter(home: Path) -> Charter:
+    try:
+        return Charter.from_bytes((home / CHARTER_FILE).read_bytes())
+    except Rejected as error:
+        raise PolicyError(f"{CHARTER_FILE}: {error.sentence}") from error
+
+
+def _signer(path: Path) -> Signer:
+    try:
+        return Signer.from_pem(path.read_bytes())
+    except ValueError as error:
+        raise PolicyError(f"{path.name}: {error}") from error
+
+
+def _private_key(path: Path) -> Ed25519PrivateKey:
+    key = load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Corrupt(f"{path.name} is not an Ed25519 key")
+    return key

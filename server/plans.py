@@ -1,0 +1,107 @@
+"""The consortium's plans: one folder a plan, named by its digest, written once.
+
+``plans/<64 hex digits>/{plan.dsse.json, catalogue.json, initial.safetensors}``. The folder's name
+is the digest without ``sha256:``, because some file systems have no colon.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedtrace.governance.canonical import digest
+from fedtrace.governance.charter import Charter
+from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
+from fedtrace.governance.plan_signing import SignedPlan, open_plan
+from fedtrace.governance.signing import SignatureError
+from fedtrace.server.codec import checkpoint_spec, decode
+from fedtrace.server.files import write_durably
+
+PLAN_FILE = "plan.dsse.json"
+CATALOGUE_FILE = "catalogue.json"
+PARAMETERS_FILE = "initial.safetensors"
+
+
+class PlanShelf:
+    """The plans folder of a consortium."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def add(
+        self, envelope: bytes, *, catalogue: bytes, initial_parameters: bytes, charter: Charter
+    ) -> SignedPlan:
+        """Keep a plan that enough members signed, with what it names.
+
+        Adding a plan again replaces its envelope, which is how later signatures arrive.
+
+        Raises:
+            Refused: R01, too few members signed it.
+            PolicyError: catalogue or parameters are not those that the plan names.
+        """
+        try:
+            signed = open_plan(envelope, charter)
+        except (Rejected, SignatureError) as error:
+            raise PolicyError(f"the plan cannot be read: {error}") from error
+        plan = signed.plan
+        if digest(catalogue) != plan.data.skill_catalogue_digest:
+            raise PolicyError("plan.data.skill_catalogue_digest: the catalogue is another one")
+        if digest(initial_parameters) != plan.model.initial_parameters_digest:
+            raise PolicyError(
+                "plan.model.initial_parameters_digest: the initial parameters are others"
+            )
+        try:
+            decode(initial_parameters, checkpoint_spec(plan.model.parameters))
+        except ValueError as error:
+            raise PolicyError(f"plan.model.parameters: {error}") from error
+        strangers = set(plan.schools.members) - set(charter.member_keys())
+        if strangers:
+            raise PolicyError(
+                f"plan.schools.members: not in the charter: {', '.join(sorted(strangers))}"
+            )
+        folder = self._folder(signed.digest)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_durably(folder / CATALOGUE_FILE, catalogue)
+        write_durably(folder / PARAMETERS_FILE, initial_parameters)
+        write_durably(folder / PLAN_FILE, envelope)
+        return signed
+
+    def digests(self) -> tuple[str, ...]:
+        """The plans that are here, sorted."""
+        if not self._directory.is_dir():
+            return ()
+        found = (path.name for path in self._directory.iterdir() if (path / PLAN_FILE).is_file())
+        return tuple(sorted(f"sha256:{name}" for name in found))
+
+    def open(self, plan_digest: str, charter: Charter) -> SignedPlan:
+        """A plan, its signatures verified anew.
+
+        Raises:
+            PolicyError: there is no such plan here.
+            Refused: R01, too few members signed it.
+            Corrupt: the file holds another plan than its folder says.
+        """
+        path = self._folder(plan_digest) / PLAN_FILE
+        if not path.is_file():
+            raise PolicyError(f"no plan {plan_digest} was activated here")
+        try:
+            signed = open_plan(path.read_bytes(), charter)
+        except Rejected as error:
+            raise Corrupt(f"the plan {plan_digest} cannot be read") from error
+        if signed.digest != plan_digest:
+            raise Corrupt(f"the folder of plan {plan_digest} holds another plan")
+        return signed
+
+    def envelope(self, plan_digest: str) -> bytes:
+        """The signed plan as bytes, for schools that fetch it."""
+        return (self._folder(plan_digest) / PLAN_FILE).read_bytes()
+
+    def catalogue(self, plan_digest: str) -> bytes:
+        """The skill catalogue that the plan names."""
+        return (self._folder(plan_digest) / CATALOGUE_FILE).read_bytes()
+
+    def initial_parameters(self, plan_digest: str) -> bytes:
+        """The parameters that round 1 starts from, safetensors bytes."""
+        return (self._folder(plan_digest) / PARAMETERS_FILE).read_bytes()
+
+    def _folder(self, plan_digest: str) -> Path:
+        return self._directory / plan_digest.removeprefix("sha256:")
