@@ -37,7 +37,7 @@ _CLAIM_METHODS = ("/flwr.proto.Runtime/AcquireTask",)
 _COMPONENT = "flwr-clientapp"  # the name under which SuperNodes know workers of our kind
 
 
-class SuperNodeUnreachable(ConnectionError):
+class SuperNodeUnreachableError(ConnectionError):
     """The SuperNode does not answer; it may be starting, or it is gone."""
 
 
@@ -67,7 +67,7 @@ class ClaimedTask:
         """Hand the one answer to the SuperNode, which carries it to the server.
 
         Raises:
-            SuperNodeUnreachable: It could not be handed over.
+            SuperNodeUnreachableError: It could not be handed over.
         """
         with _translated():
             push_message(self._client, message, self.task.context)
@@ -104,7 +104,7 @@ class SuperNode:
             The task, or None where nothing waits.
 
         Raises:
-            SuperNodeUnreachable: The SuperNode does not answer.
+            SuperNodeUnreachableError: The SuperNode does not answer.
         """
         with _translated():
             found = self._claims.AcquireTask(
@@ -154,4 +154,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except httpx.HTTPError as error:
-        raise SuperNodeUnreachable(str(error)) from error
+        raise SuperNodeUnreachableError(str(error)) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from flwr.app import Message
 from fedtrace.client.app import reply_with, request_in, respond
 from fedtrace.client.bundle import fab_digest
 from fedtrace.client.contribution import refuse
-from fedtrace.client.flower import SuperNode, SuperNodeUnreachable, Task
+from fedtrace.client.flower import SuperNode, SuperNodeUnreachableError, Task
 from fedtrace.client.school import open_school
 from fedtrace.governance.refusals import RefusalCode
 
@@ -49,7 +49,7 @@ def serve(node: SuperNode, answer: Answer, *, last_resort: Answer) -> None:
     while True:
         try:
             worked = _serve_one(node, answer, last_resort)
-        except SuperNodeUnreachable as error:
+        except SuperNodeUnreachableError as error:
             if reachable:
                 logger.warning("the SuperNode does not answer (%s); trying again", error)
             reachable = False

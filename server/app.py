@@ -1,7 +1,7 @@
-"""The Flower ServerApp: carries requests to schools over Flower's Grid, and nothing else.
+"""The Flower ServerApp: opens the consortium's home and runs the job of one plan.
 
-The round loop knows schools by name and a ``Transport``; Flower knows node ids and a ``Grid``.
-Who a reply is from is decided by the node that Flower has authenticated, never by its content.
+Flower starts it in a process of its own for every run. It gets a Grid to the schools, the plan's
+digest as the run's one setting, and the consortium's home from the environment.
 """
 
 from __future__ import annotations
@@ -9,134 +9,73 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
-import threading
-from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedtrace.server.ports import Reply, Request
+from fedtrace.server.consortium import open_consortium
+from fedtrace.server.outcome import JobEvent
 from fedtrace.server.round import run_job
+from fedtrace.server.transport import GridTransport
 
-logger = logging.getLogger(__name__)
-
-RECORD = "fedtrace"
 CONSORTIUM_HOME_VARIABLE = "FEDTRACE_CONSORTIUM_HOME"
 PLAN_DIGEST_KEY = "plan-digest"
-
-_POLL_SECONDS = 0.5  # how often a school's reply is asked for; one costs the SuperLink some 8 ms
-_POLLS_PER_SECOND = 10  # of all schools together, so that many schools do not flood the SuperLink
-_SMALLEST_TTL_SECONDS = 1.0
+PROGRESS_FILE = "progress.jsonl"
+LOG_FILE = "serverapp.log"
 
 app = ServerApp()
 
 
-@app.main()
+@app.main()  # type: ignore[untyped-decorator]  # Flower is not followed by mypy
 def main(grid: Grid, context: Context) -> None:
     """Run the job of one plan: the entry point that the bundle names."""
     home = Path(os.environ[CONSORTIUM_HOME_VARIABLE])
-    run_job(
-        home,
-        str(context.run_config[PLAN_DIGEST_KEY]),
-        transport=GridTransport(grid, read_nodes(home)),
+    logging.basicConfig(
+        filename=home / LOG_FILE,
+        level=logging.INFO,
+        format="%(asctime)s %(name)s %(levelname)s %(message)s",
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a poll says nothing
+    with closing(open_consortium(home)) as consortium:
+        run_job(
+            consortium,
+            str(context.run_config[PLAN_DIGEST_KEY]),
+            GridTransport(grid, read_nodes(home)),
+            SystemClock(),
+            progress=ProgressFile(home / PROGRESS_FILE),
+        )
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The time in UTC."""
+        return datetime.now(UTC)
+
+
+class ProgressFile:
+    """Writes one JSON line a step, for whoever shows progress in another process.
+
+    It is a view and not a record: the log and the database are. A full disk must not end a job
+    here, so a line that cannot be written is left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, event: JobEvent) -> None:
+        """Append one step."""
+        line = json.dumps({"at": datetime.now(UTC).isoformat(), **asdict(event)})
+        with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
 
 def read_nodes(home: Path) -> dict[int, str]:
     """Which school each registered Flower node belongs to, from ``nodes.json``."""
     entries: dict[str, str] = json.loads((home / "nodes.json").read_text(encoding="utf-8"))
     return {int(node): school for node, school in entries.items()}
-
-
-class GridTransport:
-    """The round loop's transport over Flower's Grid.
-
-    Args:
-        grid: Flower's connection, the real one or an in-process one.
-        schools: node id -> school name, as registered by the consortium.
-    """
-
-    def __init__(self, grid: Grid, schools: Mapping[int, str]) -> None:
-        self._grid = grid
-        self._schools = dict(schools)
-        self._nodes = {school: node for node, school in schools.items()}
-
-    def connected(self) -> frozenset[str]:
-        """The schools whose SuperNode has been heard of lately."""
-        online = set(self._grid.get_node_ids())
-        return frozenset(name for node, name in self._schools.items() if node in online)
-
-    def ask(
-        self, requests: Mapping[str, Request], *, deadline: datetime
-    ) -> Iterator[tuple[str, Reply | None]]:
-        """See `fedtrace.server.ports.Transport.ask`.
-
-        Every school has its own thread: Flower waits for minutes inside one pull where a school
-        died in the middle of its upload, and that must not hold up the others or the deadline.
-        """
-        sent = self._push(requests, deadline)
-        poll_seconds = max(_POLL_SECONDS, len(sent) / _POLLS_PER_SECOND)
-        replies: queue.SimpleQueue[tuple[str, Reply | None]] = queue.SimpleQueue()
-        ended = threading.Event()
-
-        def collect(school: str, message_id: str) -> None:
-            while not ended.is_set():
-                try:
-                    found = list(self._grid.pull_messages([message_id]))
-                except Exception:  # whatever fails here fails for one school only
-                    logger.exception("the reply of %s could not be fetched", school)
-                    replies.put((school, None))
-                    return
-                for message in found:
-                    replies.put((school, _content(message, school)))
-                if found:
-                    return
-                ended.wait(poll_seconds)
-
-        for school, message_id in sent.items():
-            threading.Thread(target=collect, args=(school, message_id), daemon=True).start()
-        waiting = set(sent)
-        try:
-            while waiting and (left := _seconds_until(deadline)) > 0:
-                try:
-                    school, reply = replies.get(timeout=left)
-                except queue.Empty:
-                    return
-                waiting.discard(school)
-                yield school, reply
-        finally:
-            ended.set()
-
-    def _push(self, requests: Mapping[str, Request], deadline: datetime) -> dict[str, str]:
-        """Hand the requests to Flower; the id of every message that it took, by school."""
-        known = [school for school in requests if school in self._nodes]
-        ttl_seconds = max(_SMALLEST_TTL_SECONDS, _seconds_until(deadline))
-        messages = [
-            Message(
-                RecordDict({RECORD: ConfigRecord(dict(requests[school]))}),
-                dst_node_id=self._nodes[school],
-                message_type="train",
-                ttl=ttl_seconds,  # an order that nobody fetched is worth nothing afterwards
-            )
-            for school in known
-        ]
-        ids = self._grid.push_messages(messages)
-        return {school: each for school, each in zip(known, ids, strict=True) if each}
-
-
-def _content(message: Message, school: str) -> Reply | None:
-    """What a school sent, or None where Flower reports that it sent nothing usable."""
-    if message.has_error():
-        logger.warning("Flower reports error %d for %s", message.error.code, school)
-        return None
-    record = message.content.get(RECORD)
-    if not isinstance(record, ConfigRecord):
-        return {}
-    return {name: value for name, value in record.items() if isinstance(value, bytes)}
-
-
-def _seconds_until(deadline: datetime) -> float:
-    return (deadline - datetime.now(UTC)).total_seconds()

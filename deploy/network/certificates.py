@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fedtrace.deploy.network.errors import CertificateMismatch, NetworkError
+from fedtrace.deploy.network.errors import CertificateMismatchError, NetworkError
 
 _TIMEOUT_SECONDS = 5.0
 
@@ -30,7 +30,7 @@ def require_certificate(host: str, port: int, *, ca_certificate: Path) -> None:
     """Connect once as a school would and check that the certificate is for ``host``.
 
     Raises:
-        CertificateMismatch: It is for other names, expired, or of another CA.
+        CertificateMismatchError: It is for other names, expired, or of another CA.
         NetworkError: Nothing answers there, or it does not speak TLS.
     """
     context = client_context(ca_certificate)
@@ -42,7 +42,7 @@ def require_certificate(host: str, port: int, *, ca_certificate: Path) -> None:
             return
     except ssl.SSLCertVerificationError as error:
         names = ", ".join(_names_shown(host, port)) or "no name at all"
-        raise CertificateMismatch(
+        raise CertificateMismatchError(
             f"The server at {host}:{port} shows a certificate that does not hold for {host} "
             f"({error.verify_message}); it is for {names}. Connect under one of these names, or "
             f"have the consortium issue a certificate for {host}. Nothing was sent."

@@ -6,6 +6,7 @@ consortium, a SuperNode and a gate at a school, and the front between them.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from fedtrace.deploy.network.provisioning import NodeKey, ServerIdentity
 
 SUPERNODE_CONNECTED = r"SuperNode ID: \d+"
 """What a SuperNode logs once the SuperLink has accepted its key."""
+
+_SERVER_SETTINGS = ("FEDTRACE_DATABASE_URL",)  # of the operator's shell, for the ServerApp
 
 GATE = "fedtrace.client.gate:main"
 """The entry point of the worker that answers for a school."""
@@ -103,8 +106,11 @@ def superexec_command(side: ConsortiumSide) -> Command:
             *("--root-certificates", str(side.identity.ca_certificate)),
             *("--superexec-auth-secret-file", str(side.secret_file)),
         ),
-        environment=flower_environment(side.directory / "superexec")
-        | {"FEDTRACE_CONSORTIUM_HOME": str(side.home)},
+        environment={
+            **flower_environment(side.directory / "superexec"),
+            **{name: os.environ[name] for name in _SERVER_SETTINGS if name in os.environ},
+            "FEDTRACE_CONSORTIUM_HOME": str(side.home),
+        },
     )
 
 

@@ -94,9 +94,7 @@ class Control:
         for node in self._nodes():
             if node.public_key == encoded:
                 return int(node.node_id)
-        answer = self._client.RegisterNode(
-            RegisterNodeRequest(public_key=encoded, name=school)
-        )
+        answer = self._client.RegisterNode(RegisterNodeRequest(public_key=encoded, name=school))
         return int(answer.node_id)
 
     def online(self) -> frozenset[int]:
@@ -129,9 +127,7 @@ class Control:
         if run_id not in runs:
             raise NetworkError(f"The SuperLink knows no run {run_id}.")
         status = runs[run_id].status
-        return RunStatus(
-            phase=status.status, outcome=status.sub_status, details=status.details
-        )
+        return RunStatus(phase=status.status, outcome=status.sub_status, details=status.details)
 
     def stop_run(self, run_id: int) -> None:
         """Ask the SuperLink to end a run."""
@@ -146,5 +142,5 @@ class Control:
         return True
 
     def _nodes(self) -> Iterable[NodeInfo]:
-        return self._client.ListNodes(ListNodesRequest()).nodes_info
-
+        nodes: Iterable[NodeInfo] = self._client.ListNodes(ListNodesRequest()).nodes_info
+        return nodes

@@ -45,4 +45,4 @@ def flower_environment(flwr_home: Path, *, threads: int | None = None) -> dict[s
     }
     if threads is not None:
         variables |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    return variables | QUIET
+    return {**variables, **QUIET}

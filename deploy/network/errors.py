@@ -7,17 +7,17 @@ class NetworkError(Exception):
     """A federation could not be started or kept running; the text says what to do."""
 
 
-class PortInUse(NetworkError):
+class PortInUseError(NetworkError):
     """Another program listens on the port that was asked for."""
 
 
-class CertificateMismatch(NetworkError):
+class CertificateMismatchError(NetworkError):
     """The server's certificate is not for the host that a school was told to connect to."""
 
 
-class NotReady(NetworkError):
+class NotReadyError(NetworkError):
     """A process ended early or was not ready by its deadline."""
 
 
-class RunFailed(NetworkError):
+class RunFailedError(NetworkError):
     """Flower reports that a run ended without finishing its work."""

@@ -33,7 +33,7 @@ from fedtrace.deploy.network.commands import (
     supernode_command,
 )
 from fedtrace.deploy.network.control import Control, RunStatus
-from fedtrace.deploy.network.errors import NotReady, RunFailed
+from fedtrace.deploy.network.errors import NotReadyError, RunFailedError
 from fedtrace.deploy.network.ports import LOOPBACK, free_ports, require_free
 from fedtrace.deploy.network.processes import Child, Supervisor, has_logged, listens_on
 from fedtrace.deploy.network.provisioning import (
@@ -96,9 +96,9 @@ class Federation:
         """Start all processes.
 
         Raises:
-            PortInUse: The front's port is taken.
-            CertificateMismatch: The certificate found in the directory is not for this host.
-            NotReady: A process ended early or was not ready in time.
+            PortInUseError: The front's port is taken.
+            CertificateMismatchError: The certificate found in the directory is not for this host.
+            NotReadyError: A process ended early or was not ready in time.
         """
         require_free(self._consortium.front_port, "the front that schools connect to")
         with ExitStack() as started:
@@ -154,18 +154,18 @@ class Federation:
             tick: Called with the status a few times a second, for showing progress.
 
         Raises:
-            RunFailed: The run ended otherwise; the text is Flower's.
-            NotReady: It had not ended in time.
+            RunFailedError: The run ended otherwise; the text is Flower's.
+            NotReadyError: It had not ended in time.
         """
         deadline = time.monotonic() + seconds
         while not (status := self.status(run_id)).is_finished:
             tick(status)
             if time.monotonic() > deadline:
-                raise NotReady(f"Run {run_id} is still {status.phase} after {seconds:g} s.")
+                raise NotReadyError(f"Run {run_id} is still {status.phase} after {seconds:g} s.")
             time.sleep(_POLL_SECONDS)
         tick(status)
         if status.outcome != "completed":
-            raise RunFailed(f"Run {run_id} ended as {status.outcome}. {status.details}")
+            raise RunFailedError(f"Run {run_id} ended as {status.outcome}. {status.details}")
 
     def stop_run(self, run_id: int) -> None:
         """End a run early; schools keep what they have logged."""
@@ -219,7 +219,7 @@ class Federation:
 
     def _connected(self) -> Control:
         if self._control is None:
-            raise NotReady("The federation is not running; enter its `with` block first.")
+            raise NotReadyError("The federation is not running; enter its `with` block first.")
         return self._control
 
 
@@ -234,7 +234,9 @@ def _sides(
         identity=provision_server(
             settings.directory / "consortium", hosts=(HOST, LOOPBACK), now=now
         ),
-        secret_file=provision_superexec_secret(settings.directory / "consortium" / "superexec.secret"),
+        secret_file=provision_superexec_secret(
+            settings.directory / "consortium" / "superexec.secret"
+        ),
         superlink_port=superlink_port,
         front_host=LOOPBACK,
         front_port=settings.front_port or any_port,

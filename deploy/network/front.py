@@ -212,9 +212,7 @@ class Front:
         self._work.set()
         self._work = asyncio.Event()
 
-    async def _post(
-        self, path: bytes, body: bytes, headers: Mapping[str, str]
-    ) -> httpx.Response:
+    async def _post(self, path: bytes, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
         return await self._client.post(path.decode("ascii"), content=body, headers=headers)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import socket
 
-from fedtrace.deploy.network.errors import NetworkError, PortInUse
+from fedtrace.deploy.network.errors import NetworkError, PortInUseError
 
 LOOPBACK = "127.0.0.1"
 
@@ -27,7 +27,7 @@ def require_free(port: int, purpose: str, *, host: str = LOOPBACK) -> None:
     """Make sure that ``purpose`` can listen on ``host:port``.
 
     Raises:
-        PortInUse: Something listens there already.
+        PortInUseError: Something listens there already.
         NetworkError: The operating system does not allow it for another reason.
     """
     with socket.socket() as probe:
@@ -37,7 +37,7 @@ def require_free(port: int, purpose: str, *, host: str = LOOPBACK) -> None:
             probe.listen(1)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise PortInUse(
+                raise PortInUseError(
                     f"Port {port} on {host} is in use, so {purpose} cannot listen there. "
                     f"Stop the program that uses it (`ss -ltnp 'sport = :{port}'` names it) "
                     f"or choose another port."

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from fedtrace.deploy.network.errors import NetworkError, NotReady
+from fedtrace.deploy.network.errors import NetworkError, NotReadyError
 from fedtrace.deploy.network.ports import accepts
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class Supervisor:
             seconds: The deadline for all of them together.
 
         Raises:
-            NotReady: A child ended, or a probe was not true in time.
+            NotReadyError: A child ended, or a probe was not true in time.
         """
         deadline = time.monotonic() + seconds
         waiting = dict(probes)
@@ -144,7 +144,7 @@ class Supervisor:
             waiting = {name: probe for name, probe in waiting.items() if not probe()}
             self.require_running()
             if waiting and time.monotonic() > deadline:
-                raise NotReady(
+                raise NotReadyError(
                     f"{', '.join(sorted(waiting))} not ready after {seconds:g} s. The logs in "
                     f"{self._logs} say what happened; a slow machine may need a longer deadline."
                 )
@@ -155,11 +155,11 @@ class Supervisor:
         """Make sure that no child has ended.
 
         Raises:
-            NotReady: Names the first that has, its exit status and its log.
+            NotReadyError: Names the first that has, its exit status and its log.
         """
         for child in self._children:
             if not child.is_running:
-                raise NotReady(
+                raise NotReadyError(
                     f"{child.command.name} ended with exit status {child.process.returncode}; "
                     f"its log is {child.log}."
                 )

@@ -1,4 +1,4 @@
-"""The adapter against Flower's own SuperNode API: fails where another Flower behaves differently."""
+"""The adapter against Flower's own SuperNode API; fails where another Flower does otherwise."""
 
 import hashlib
 
@@ -7,7 +7,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from support.supernode import NODE_ID, RUN_ID, InProcessSuperNode
 
 from fedtrace.client.bundle import build_fab, fab_digest
-from fedtrace.client.flower import SuperNode, SuperNodeUnreachable
+from fedtrace.client.flower import SuperNode, SuperNodeUnreachableError
 from fedtrace.deploy.network.ports import free_ports
 
 SECRET = b"only the gate knows"
@@ -55,7 +55,7 @@ def test_nothing_waits(worker):
 def test_a_worker_without_the_secret_gets_nothing(supernode, tmp_path):
     (tmp_path / "wrong").write_bytes(b"a guess")
     stranger = SuperNode(supernode.address, tmp_path / "wrong")
-    with pytest.raises(SuperNodeUnreachable, match="401"), stranger.claim():
+    with pytest.raises(SuperNodeUnreachableError, match="401"), stranger.claim():
         pass
     stranger.close()
 
@@ -63,7 +63,7 @@ def test_a_worker_without_the_secret_gets_nothing(supernode, tmp_path):
 def test_no_supernode(tmp_path):
     (tmp_path / "secret").write_bytes(SECRET)
     worker = SuperNode(f"127.0.0.1:{free_ports(1)[0]}", tmp_path / "secret")
-    with pytest.raises(SuperNodeUnreachable), worker.claim():
+    with pytest.raises(SuperNodeUnreachableError), worker.claim():
         pass
     worker.close()
 

@@ -33,9 +33,7 @@ class SuperLink:
 
 
 def settings(**changes):
-    return FrontSettings(
-        upstream="https://127.0.0.1:1", ca_certificate=Path("not-read"), **changes
-    )
+    return FrontSettings(upstream="https://127.0.0.1:1", ca_certificate=Path("not-read"), **changes)
 
 
 async def ask(front, path, *, method="POST", query=b"", headers=(PROTOBUF,), body=(b"request",)):
@@ -49,7 +47,7 @@ async def ask(front, path, *, method="POST", query=b"", headers=(PROTOBUF,), bod
             if part is None:
                 await asyncio.sleep(3600)
             return {"type": "http.request", "body": part, "more_body": bool(parts)}
-        await asyncio.sleep(3600)
+        return await asyncio.sleep(3600)
 
     async def send(event):
         sent.append(event)
@@ -230,9 +228,7 @@ def test_when_one_school_gets_work_all_look_again():
         return httpx.Response(200, content=b"work" if posted.is_set() else b"")
 
     async def conversation():
-        front = Front(
-            settings(pulls_per_second=2.0), transport=httpx.MockTransport(superlink)
-        )
+        front = Front(settings(pulls_per_second=2.0), transport=httpx.MockTransport(superlink))
         schools = [asyncio.create_task(ask(front, PULL)) for _ in range(20)]
         await asyncio.sleep(0.05)
         posted.set()

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from fedtrace.deploy.network.errors import NetworkError, PortInUse
+from fedtrace.deploy.network.errors import NetworkError, PortInUseError
 from fedtrace.deploy.network.ports import accepts, free_ports, require_free
 
 
@@ -19,7 +19,9 @@ def test_a_port_in_use_is_named_with_what_to_do():
         other.listen()
         port = other.getsockname()[1]
         assert accepts(port)
-        with pytest.raises(PortInUse, match=rf"Port {port} on 127\.0\.0\.1 is in use.*Stop the"):
+        with pytest.raises(
+            PortInUseError, match=rf"Port {port} on 127\.0\.0\.1 is in use.*Stop the"
+        ):
             require_free(port, "the front")
     assert not accepts(port)
 

@@ -33,7 +33,9 @@ def identity(tmp_path):
 
 def verifier(identity, subject):
     store = Store([load(identity.ca_certificate)])
-    return PolicyBuilder().store(store).time(NOW + timedelta(days=90)).build_server_verifier(subject)
+    return (
+        PolicyBuilder().store(store).time(NOW + timedelta(days=90)).build_server_verifier(subject)
+    )
 
 
 def test_the_certificate_holds_for_its_names_and_addresses(identity):

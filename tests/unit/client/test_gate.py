@@ -1,0 +1,80 @@
+"""The loop around a school's answers: what leaves when something goes wrong in it."""
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from fedtrace.client.flower import SuperNodeUnreachableError
+from fedtrace.client.gate import serve
+
+SECRET = "Ada Lovelace, born 10 December"
+
+
+class Stop(BaseException):
+    """Ends the endless loop."""
+
+
+@dataclass
+class Node:
+    """A SuperNode whose tasks are a list; each entry is a task or an error to raise."""
+
+    tasks: list
+    replies: list = field(default_factory=list)
+
+    @contextmanager
+    def claim(self):
+        if not self.tasks:
+            raise Stop
+        task = self.tasks.pop(0)
+        if isinstance(task, BaseException):
+            raise task
+        yield None if task is None else SimpleNamespace(task=task, reply=self._reply)
+
+    def _reply(self, message):
+        if isinstance(message, BaseException):
+            raise message
+        self.replies.append(message)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr("fedtrace.client.gate._IDLE_SECONDS", 0)
+    monkeypatch.setattr("fedtrace.client.gate._RETRY_SECONDS", 0)
+
+
+def run(tasks, answer):
+    node = Node(list(tasks))
+    with pytest.raises(Stop):
+        serve(node, answer, last_resort=lambda task: f"refused {task}")
+    return node.replies
+
+
+def test_every_task_is_answered():
+    assert run(["a", None, "b"], str.upper) == ["A", "B"]
+
+
+@pytest.mark.parametrize("error", [ValueError(SECRET), OSError(SECRET), RecursionError(SECRET)])
+def test_no_text_of_an_error_leaves(error, caplog):
+    def answer(_task):
+        raise error
+
+    assert run(["a"], answer) == ["refused a"]
+    assert SECRET in caplog.text  # it is in the school's own log
+
+
+def test_a_supernode_that_comes_and_goes(caplog):
+    gone = SuperNodeUnreachableError("connection refused")
+    with caplog.at_level(logging.WARNING):
+        assert run([gone, gone, gone, "a", gone, "b"], str.upper) == ["A", "B"]
+    assert caplog.text.count("does not answer") == 2  # once each time it went
+
+
+def test_one_task_may_be_lost_but_not_the_worker(caplog):
+    def answer(task):
+        return OSError("the reply could not be written") if task == "bad" else task
+
+    assert run(["bad", "a"], answer) == ["a"]
+    assert "given up" in caplog.text

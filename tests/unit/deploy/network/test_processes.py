@@ -1,0 +1,173 @@
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from fedtrace.deploy.network.environment import flower_environment
+from fedtrace.deploy.network.errors import NetworkError, NotReadyError
+from fedtrace.deploy.network.ports import free_ports
+from fedtrace.deploy.network.processes import Command, Supervisor, has_logged, listens_on
+
+SLEEPER = """
+import os, signal, subprocess, sys, time
+def sleep():
+    print("ready", os.getpid(), flush=True)
+    time.sleep(60)
+def deaf():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sleep()
+def with_grandchild():
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    deaf()
+def fail():
+    sys.exit(3)
+def listen():
+    import socket
+    with socket.create_server(("127.0.0.1", int(sys.argv[1]))):
+        time.sleep(60)
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    environment = flower_environment(tmp_path) | {"PYTHONPATH": str(tmp_path)}
+
+    def make(function, *arguments, name="child"):
+        return Command(
+            name=name,
+            entry_point=f"sleeper:{function}",
+            arguments=arguments,
+            environment=environment,
+        )
+
+    return make
+
+
+def descendants():
+    return psutil.Process().children(recursive=True)
+
+
+def test_children_are_ready_when_they_say_so_and_gone_afterwards(tmp_path, command):
+    (port,) = free_ports(1)
+    with Supervisor(tmp_path / "logs") as supervisor:
+        talker = supervisor.start(command("sleep", name="talker"))
+        supervisor.start(command("listen", str(port), name="listener"))
+        supervisor.wait(
+            {"talker": has_logged(talker, r"ready \d+"), "listener": listens_on(port)}, seconds=10
+        )
+        assert len(descendants()) == 2
+    assert descendants() == []
+    assert b"ready" in talker.log.read_bytes()
+
+
+@pytest.mark.parametrize("stubborn", ["deaf", "with_grandchild"])
+def test_a_child_that_does_not_listen_is_ended_with_all_it_started(
+    tmp_path, command, stubborn, monkeypatch
+):
+    monkeypatch.setattr("fedtrace.deploy.network.processes._TERMINATE_SECONDS", 0.2)
+    with Supervisor(tmp_path / "logs") as supervisor:
+        child = supervisor.start(command(stubborn))
+        supervisor.wait({"child": has_logged(child, "ready")}, seconds=10)
+        family = [process.pid for process in descendants()]
+    assert family
+    deadline = time.monotonic() + 5
+    while any(map(is_alive, family)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(is_alive, family))
+
+
+def is_alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_child_that_ends_early_is_named_with_its_log(tmp_path, command):
+    with Supervisor(tmp_path / "logs") as supervisor:
+        supervisor.start(command("fail", name="school-1-gate"))
+        with pytest.raises(NotReadyError, match=r"school-1-gate ended with exit status 3.*\.log"):
+            supervisor.wait({"school-1-gate": lambda: False}, seconds=10)
+
+
+def test_a_deadline_names_who_was_late(tmp_path, command):
+    with Supervisor(tmp_path / "logs") as supervisor:
+        supervisor.start(command("sleep"))
+        with pytest.raises(NotReadyError, match=r"front, superlink not ready after 0\.1 s"):
+            supervisor.wait({"superlink": lambda: False, "front": lambda: False}, seconds=0.1)
+
+
+def test_an_error_inside_the_block_ends_the_children_too(tmp_path, command):
+    def interrupted():
+        with Supervisor(tmp_path / "logs") as supervisor:
+            supervisor.start(command("sleep"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert descendants() == []
+
+
+def test_one_child_can_be_killed(tmp_path, command):
+    with Supervisor(tmp_path / "logs") as supervisor:
+        supervisor.start(command("sleep", name="one"))
+        supervisor.start(command("sleep", name="two"))
+        supervisor.kill("one")
+        assert [child.command.name for child in supervisor.children] == ["two"]
+        supervisor.require_running()
+        with pytest.raises(NetworkError, match="No child process is called 'three'"):
+            supervisor.kill("three")
+
+
+def test_children_are_not_started_from_a_thread_that_may_end_first(tmp_path):
+    caught = []
+
+    def enter():
+        try:
+            with Supervisor(tmp_path / "logs"):
+                pass
+        except NetworkError as error:
+            caught.append(str(error))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert "main thread" in caught[0]
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from fedtrace.deploy.network.environment import flower_environment
+from fedtrace.deploy.network.processes import *
+where = Path(sys.argv[1])
+with Supervisor(where / "logs") as supervisor:
+    child = supervisor.start(Command(name="child", entry_point="sleeper:sleep", arguments=(),
+        environment=flower_environment(where) | {"PYTHONPATH": str(where)}))
+    supervisor.wait({"child": has_logged(child, "ready")}, seconds=10)
+    print(child.process.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_child_outlives_its_parent(tmp_path, command, number):
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as parent:
+        child = int(parent.stdout.readline())
+        assert is_alive(child)
+        parent.send_signal(number)
+        parent.wait(10)
+        deadline = time.monotonic() + 5
+        while is_alive(child) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not is_alive(child)
