@@ -31,6 +31,9 @@ Purpose = Literal[
 LegalBasis = Literal["consent", "school_official"]
 """``consent``: one given for each student; ``school_official``: an agreement, with opt-out."""
 
+FieldName = Literal["student", "skill", "item", "correct", "order", "elapsed"]
+"""The canonical record of one answer; there is nothing else to read."""
+
 Category = Literal[
     "student_identifiers", "assessment", "student_in_app_performance", "application_use"
 ]
@@ -78,7 +81,7 @@ class DataField(Section):
         transform: what is done to it before it is stored.
     """
 
-    name: Literal["student", "skill", "item", "correct", "order", "elapsed"]
+    name: FieldName
     category: Category
     transform: Literal["random_token", "catalogue_id", "zero_or_one", "rank", "bucket"]
 

@@ -17,6 +17,7 @@ from fedtrace.governance.signing import (
     Signer,
     add_signature,
     sign_envelope,
+    unverified_payload,
     verify_envelope,
 )
 
@@ -41,12 +42,19 @@ def sign_plan(plan: Plan, signers: Sequence[Signer]) -> bytes:
     return sign_envelope(plan.to_bytes(), PLAN_TYPE, signers)
 
 
-def join_plan(envelope: bytes, signer: Signer) -> bytes:
-    """The same envelope with one more signature.
+def join_plan(envelope: bytes, plan: Plan, signer: Signer) -> bytes:
+    """The same envelope with one more signature, by a school that has read the plan.
+
+    Args:
+        envelope: the plan with the signatures so far.
+        plan: what the school read; nobody signs other bytes than these.
+        signer: the school's key.
 
     Raises:
-        SignatureError: it is not a plan's envelope.
+        SignatureError: it is not a plan's envelope, or it holds another plan.
     """
+    if unverified_payload(envelope, PLAN_TYPE) != plan.to_bytes():
+        raise SignatureError(f"the envelope does not hold the plan {plan.digest()}")
     return add_signature(envelope, PLAN_TYPE, signer)
 
 

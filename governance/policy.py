@@ -10,13 +10,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from fedtrace.governance.document import Digest, Document, Name, Rate, Section
-from fedtrace.governance.plan import LegalBasis, Purpose, TrustMode
+from fedtrace.governance.plan import FieldName, LegalBasis, Purpose, TrustMode
+from fedtrace.governance.signing import PublicKey, Signer, sign_envelope, verify_envelope
 from fedtrace.governance.source import load
 
 POLICY_TYPE = "application/vnd.fedtrace.school-policy+json"
 """What a policy's envelope says it holds."""
-
-FieldName = Literal["student", "skill", "item", "correct", "order", "elapsed"]
 
 
 class PrivacyBounds(Section):
@@ -84,3 +83,19 @@ def load_policy_toml(text: str) -> SchoolPolicy:
         PolicyError: every problem on a line of its own, with path, value and bound.
     """
     return load(text, SchoolPolicy)
+
+
+def sign_policy(policy: SchoolPolicy, school: Signer) -> bytes:
+    """The policy's DSSE envelope, signed by the school alone."""
+    return sign_envelope(policy.to_bytes(), POLICY_TYPE, [school])
+
+
+def open_policy(envelope: bytes, school: PublicKey) -> SchoolPolicy:
+    """Verify and decode a policy.
+
+    Raises:
+        SignatureError: the school did not sign this.
+        Rejected: signed, but not a policy that this release understands.
+    """
+    verified = verify_envelope(envelope, POLICY_TYPE, {"school": school}, 1)
+    return SchoolPolicy.from_bytes(verified.payload)

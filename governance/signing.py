@@ -173,7 +173,7 @@ def verify_envelope(
 
 
 def unverified_payload(envelope: bytes, payload_type: str) -> bytes:
-    """What an envelope says it holds, signed by nobody in particular: for tools that show it.
+    """What an envelope says it holds, whoever signed it: to compare, never to act on.
 
     Raises:
         SignatureError: unreadable or of another type.

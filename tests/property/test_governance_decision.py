@@ -84,7 +84,7 @@ answered_rounds = st.none() | st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     deviations=st.lists(st.sampled_from(DEVIATIONS), max_size=2),
     round_number=st.integers(2, 22) | st.just(1),

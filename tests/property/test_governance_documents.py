@@ -47,7 +47,7 @@ orders = st.builds(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(json_objects)
 def test_canonical_json_round_trips(value: dict[str, Any]) -> None:
     encoded = canonical(value)
@@ -56,13 +56,13 @@ def test_canonical_json_round_trips(value: dict[str, Any]) -> None:
     assert canonical(again) == encoded
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(json_objects)
 def test_canonical_json_does_not_know_the_order_of_keys(value: dict[str, Any]) -> None:
     assert canonical(dict(reversed(value.items()))) == canonical(value)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(orders)
 def test_every_order_survives_its_bytes(order: RoundOrder) -> None:
     again = RoundOrder.from_bytes(order.to_bytes())
@@ -70,27 +70,27 @@ def test_every_order_survives_its_bytes(order: RoundOrder) -> None:
     assert again.to_bytes() == order.to_bytes()
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(junk)
 def test_any_bytes_are_a_plan_or_rejected(payload: bytes) -> None:
     with pytest.raises(Rejected):
         Plan.from_bytes(payload)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(st.text(max_size=200))
 def test_any_text_is_a_plan_or_a_policy_error(text: str) -> None:
     with pytest.raises(PolicyError):
         load_toml(text)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(junk)
 def test_any_bytes_are_denied(envelope: bytes) -> None:
     assert admit(envelope, RULES) == Denied.by(RefusalCode.R09)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(junk)
 def test_any_signed_bytes_are_denied(payload: bytes) -> None:
     envelope = sign_envelope(
@@ -99,7 +99,7 @@ def test_any_signed_bytes_are_denied(payload: bytes) -> None:
     assert admit(envelope, RULES) == Denied.by(RefusalCode.R14)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_an_envelope_with_one_byte_changed_never_yields_another_order(data: st.DataObject) -> None:
     order = order_for(plan_with())
@@ -110,7 +110,7 @@ def test_an_envelope_with_one_byte_changed_never_yields_another_order(data: st.D
     assert isinstance(admitted, Denied) or admitted.order == order
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(
     signed_by=st.lists(st.sampled_from("abcde"), max_size=6),
     known=st.sets(st.sampled_from("abcde"), min_size=1),

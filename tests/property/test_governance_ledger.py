@@ -54,7 +54,7 @@ def play(steps: list[tuple[object, ...]]) -> list[tuple[LedgerEntry, ...]]:
     return history
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(steps)
 def test_what_is_spent_never_shrinks(steps: list[tuple[object, ...]]) -> None:
     history = play(steps)
@@ -66,7 +66,7 @@ def test_what_is_spent_never_shrinks(steps: list[tuple[object, ...]]) -> None:
             assert spent_by_plan(after, plan)[: len(earlier)] == earlier
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(steps)
 def test_every_reservation_is_counted_once_in_its_year_and_once_in_its_plan(
     steps: list[tuple[object, ...]],
@@ -77,7 +77,7 @@ def test_every_reservation_is_counted_once_in_its_year_and_once_in_its_plan(
     assert sum(len(spent_by_plan(entries, plan)) for plan in PLANS) == reserved
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(steps, st.floats(0.1, 5.0))
 def test_a_school_that_asks_before_it_reserves_never_passes_its_budget(
     steps: list[tuple[object, ...]], budget: float

@@ -29,9 +29,9 @@ from fedtrace.governance.manifest import (
 from fedtrace.governance.orders import open_order, sign_order
 from fedtrace.governance.plan import load_toml
 from fedtrace.governance.plan_signing import join_plan, open_plan, sign_plan
-from fedtrace.governance.policy import load_policy_toml
+from fedtrace.governance.policy import load_policy_toml, open_policy, sign_policy
 from fedtrace.governance.refusals import RefusalCode
-from fedtrace.governance.signing import verify_envelope
+from fedtrace.governance.signing import SignatureError, verify_envelope
 
 
 def manifest() -> Manifest:
@@ -124,10 +124,23 @@ def test_signed_order_manifest_and_refusal_open_again() -> None:
 
 def test_a_school_joins_a_plan_without_changing_its_digest() -> None:
     plan = plan_with()
-    joined = join_plan(sign_plan(plan, [signer("school-1")]), signer("school-2"))
+    joined = join_plan(sign_plan(plan, [signer("school-1")]), plan, signer("school-2"))
     opened = open_plan(joined, charter())
     assert opened.signers == ("school-1", "school-2")
     assert opened.digest == plan.digest()
+
+
+def test_nobody_signs_another_plan_than_the_one_they_read() -> None:
+    envelope = sign_plan(plan_with({"rounds.count": 19}), [signer("school-1")])
+    with pytest.raises(SignatureError, match=plan_with().digest()):
+        join_plan(envelope, plan_with(), signer("school-2"))
+
+
+def test_a_policy_counts_only_with_its_own_schools_signature() -> None:
+    key = signer("school-1").public_key
+    assert open_policy(sign_policy(policy_with(), signer("school-1")), key) == policy_with()
+    with pytest.raises(SignatureError, match="0 of the 1"):
+        open_policy(sign_policy(policy_with(), signer("aggregator")), key)
 
 
 def test_equal_moments_have_equal_digests() -> None:
