@@ -81,7 +81,10 @@ def load_keys(directory: Path) -> SchoolKeys:
     """
     for name in (_SIGNER, _LOG, _VAULT):
         require_private(directory / name)
-    log_key = load_pem_private_key((directory / _LOG).read_bytes(), password=None)
+    try:
+        log_key = load_pem_private_key((directory / _LOG).read_bytes(), password=None)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{_LOG} is not an unencrypted PEM private key") from error
     if not isinstance(log_key, Ed25519PrivateKey):
         raise ValueError(f"{_LOG} is not an Ed25519 key")
     vault_key = (directory / _VAULT).read_bytes()

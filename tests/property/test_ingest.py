@@ -51,8 +51,10 @@ def as_csv(
     quoted: bool = False,
 ) -> bytes:
     text = io.StringIO(newline="")
-    quoting = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
-    writer = csv.writer(text, lineterminator=line_end, quoting=quoting)
+    if quoted:
+        writer = csv.writer(text, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+    else:
+        writer = csv.writer(text, lineterminator=line_end)
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue().encode()

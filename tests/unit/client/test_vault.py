@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ NOW = datetime(2026, 11, 2, 8, tzinfo=UTC)
 LATER = NOW + timedelta(days=365)
 KEY = bytes(range(32))
 CATALOGUE = "sha256:" + "c" * 64
-STORED = {"retain_until": LATER, "catalogue_digest": CATALOGUE}
 
 
 @pytest.fixture
@@ -39,29 +39,39 @@ def record(external_id: str, length: int = 5, *, seed: int = 0) -> StudentRecord
     )
 
 
+def add(
+    vault: Vault,
+    records: Sequence[StudentRecord],
+    *,
+    folds: Mapping[str, Fold] = MappingProxyType({}),
+    retain_until: datetime = LATER,
+) -> tuple[str, ...]:
+    return vault.add(records, retain_until=retain_until, catalogue_digest=CATALOGUE, folds=folds)
+
+
 def all_bytes(directory: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file())
 
 
 def test_records_come_back_in_the_order_asked(vault: Vault) -> None:
     students = [record(f"pupil-{number}", length=number, seed=number) for number in range(1200)]
-    tokens = vault.add(students, **STORED)
+    tokens = add(vault, students)
     back = vault.read(tokens[::-1])
     assert len(back) == len(students) == len(vault)
     for given, (skills, correct) in zip(students[::-1], back, strict=True):
         np.testing.assert_array_equal(skills, given.skills)
         np.testing.assert_array_equal(correct, given.correct)
-        assert (skills.dtype, correct.dtype) == (np.int32, np.int8)
+        assert (str(skills.dtype), str(correct.dtype)) == ("int32", "int8")
 
 
 def test_a_second_import_meets_the_same_token_and_fold_and_replaces(vault: Vault) -> None:
-    (token,) = vault.add([record("a")], **STORED, folds={"a": Fold.TEST})
-    again = vault.add([record("a", 9, seed=1), record("b")], **STORED)
+    (token,) = add(vault, [record("a")], folds={"a": Fold.TEST})
+    again = add(vault, [record("a", 9, seed=1), record("b")])
     assert again[0] == token == vault.token_of("a")
     assert token in whole_cohort(vault, Fold.TEST)
     assert len(vault.read([token])[0][0]) == 9
     with pytest.raises(ValueError, match="fold is test"):
-        vault.add([record("a")], **STORED, folds={"a": Fold.TRAIN})
+        add(vault, [record("a")], folds={"a": Fold.TRAIN})
 
 
 def test_a_failed_import_leaves_nothing(vault: Vault) -> None:
@@ -69,12 +79,12 @@ def test_a_failed_import_leaves_nothing(vault: Vault) -> None:
         external_id="b", skills=np.zeros(2, np.int32), correct=np.zeros(3, np.int8)
     )
     with pytest.raises(ValueError, match="do not match"):
-        vault.add([record("a"), broken], **STORED)
+        add(vault, [record("a"), broken])
     assert len(vault) == 0
 
 
 def test_folds_are_drawn_about_seventy_ten_twenty(vault: Vault) -> None:
-    vault.add([record(str(number), 1) for number in range(2000)], **STORED)
+    add(vault, [record(str(number), 1) for number in range(2000)])
     summary = vault.summary(NOW)
     assert summary.students == sum(summary.by_fold.values()) == 2000
     assert 1300 < summary.by_fold[Fold.TRAIN] < 1500
@@ -84,7 +94,7 @@ def test_folds_are_drawn_about_seventy_ten_twenty(vault: Vault) -> None:
 
 def test_reopened_with_another_key_it_says_so(tmp_path: Path) -> None:
     first = Vault(tmp_path, KEY)
-    tokens = first.add([record("a")], **STORED)
+    tokens = add(first, [record("a")])
     first.close()
     with pytest.raises(ValueError, match="32 bytes"):
         Vault(tmp_path, b"short")
@@ -96,7 +106,7 @@ def test_reopened_with_another_key_it_says_so(tmp_path: Path) -> None:
 
 
 def test_swapped_records_do_not_open(vault: Vault, tmp_path: Path) -> None:
-    one, two = vault.add([record("a"), record("b", seed=1)], **STORED)
+    one, two = add(vault, [record("a"), record("b", seed=1)])
     vault.close()
     swap(tmp_path / "vault", one, two)
     with pytest.raises(Corrupt, match="does not open"):
@@ -116,9 +126,9 @@ def swap(directory: Path, one: str, two: str) -> None:
 
 def test_files_hold_nothing_in_clear_and_belong_to_the_owner(vault: Vault, tmp_path: Path) -> None:
     skills = np.full(40, 0x4B434148, dtype=np.int32)  # "HACK", over and over
-    vault.add(
+    add(
+        vault,
         [StudentRecord(external_id="Zoë-Quartz-4711", skills=skills, correct=np.ones(40, np.int8))],
-        **STORED,
     )
     content = all_bytes(tmp_path)
     for clear in ("Zoë-Quartz-4711".encode(), b"4711", skills.tobytes()[:16], bytes([1] * 16)):
@@ -128,7 +138,7 @@ def test_files_hold_nothing_in_clear_and_belong_to_the_owner(vault: Vault, tmp_p
 
 
 def test_record_sizes_do_not_tell_lengths(vault: Vault, tmp_path: Path) -> None:
-    vault.add([record("a", 1), record("b", 100)], **STORED)
+    add(vault, [record("a", 1), record("b", 100)])
     database = sqlite3.connect(tmp_path / "vault" / "students.db")
     sizes = {size for (size,) in database.execute("SELECT length(record) FROM students")}
     database.close()
@@ -137,7 +147,7 @@ def test_record_sizes_do_not_tell_lengths(vault: Vault, tmp_path: Path) -> None:
 
 def test_no_repr_shows_data(vault: Vault) -> None:
     student = record("secret-id")
-    (token,) = vault.add([student], **STORED)
+    (token,) = add(vault, [student])
     for shown in (repr(vault), repr(student), repr(NOTHING_ON_FILE)):
         assert "secret-id" not in shown
         assert token not in shown
@@ -147,7 +157,7 @@ def test_no_repr_shows_data(vault: Vault) -> None:
 
 
 def test_erased_is_erased(vault: Vault, tmp_path: Path) -> None:
-    keep, goes = vault.add([record("keep", 50), record("goes", 300, seed=3)], **STORED)
+    keep, goes = add(vault, [record("keep", 50), record("goes", 300, seed=3)])
     database = sqlite3.connect(tmp_path / "vault" / "students.db")
     ((sealed,),) = database.execute("SELECT record FROM students WHERE token = ?", (goes,))
     database.close()
@@ -180,7 +190,7 @@ def test_an_erasure_beside_a_reader_says_so(
 ) -> None:
     monkeypatch.setattr("fedtrace.client.sqlite.BUSY_TIMEOUT_SECONDS", 0.1)
     vault = Vault(tmp_path / "vault", KEY)
-    (token,) = vault.add([record("a")], **STORED)
+    (token,) = add(vault, [record("a")])
     reader = sqlite3.connect(tmp_path / "vault" / "keys.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM wrapped_keys").fetchall()
@@ -196,9 +206,9 @@ def test_an_erasure_beside_a_reader_says_so(
 
 
 def test_a_student_who_comes_back_after_erasure_is_somebody_new(vault: Vault) -> None:
-    (token,) = vault.add([record("a")], **STORED)
+    (token,) = add(vault, [record("a")])
     vault.erase(token)
-    (new,) = vault.add([record("a")], **STORED)
+    (new,) = add(vault, [record("a")])
     assert new != token
 
 
@@ -217,10 +227,8 @@ def whole_cohort(vault: Vault, fold: Fold | None = None, *, now: datetime = NOW)
 
 def test_a_cohort_is_sorted_by_fold_and_within_retention(vault: Vault) -> None:
     folds = {"a": Fold.TRAIN, "b": Fold.TRAIN, "c": Fold.TEST}
-    a, b, c = vault.add([record(name) for name in folds], **STORED, folds=folds)
-    (d,) = vault.add(
-        [record("d")], retain_until=NOW, catalogue_digest=CATALOGUE, folds={"d": Fold.TRAIN}
-    )
+    a, b, c = add(vault, [record(name) for name in folds], folds=folds)
+    (d,) = add(vault, [record("d")], retain_until=NOW, folds={"d": Fold.TRAIN})
     assert whole_cohort(vault, Fold.TRAIN) == tuple(sorted([a, b]))
     assert whole_cohort(vault) == tuple(sorted([a, b, c]))
     assert whole_cohort(vault, now=LATER) == ()
@@ -229,7 +237,7 @@ def test_a_cohort_is_sorted_by_fold_and_within_retention(vault: Vault) -> None:
 
 
 def test_consent_decides_by_legal_basis(vault: Vault) -> None:
-    yes, no, silent = vault.add([record(name) for name in "abc"], **STORED)
+    yes, no, silent = add(vault, [record(name) for name in "abc"])
 
     def said(token: str, state: ConsentState) -> ConsentRecord:
         return ConsentRecord(
