@@ -43,7 +43,7 @@ lengths_of_students = st.lists(st.integers(0, 12), min_size=1, max_size=7)
 clipping_norms = st.floats(1e-3, 10)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(lengths_of_students, clipping_norms, st.integers(0, 2**16), st.booleans(), st.data())
 def test_one_student_moves_the_sum_by_at_most_the_clipping_norm(
     lengths: list[int], clipping_norm: float, seed: int, declared: bool, data: st.DataObject
@@ -59,7 +59,7 @@ def test_one_student_moves_the_sum_by_at_most_the_clipping_norm(
     assert abs(moved - min(clipping_norm, whole.norms[leaver])) <= rounding + 1e-5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(lengths_of_students, clipping_norms, st.integers(0, 2**16))
 def test_neither_the_order_of_students_nor_their_declared_length_matters(
     lengths: list[int], clipping_norm: float, seed: int
@@ -72,7 +72,7 @@ def test_neither_the_order_of_students_nor_their_declared_length_matters(
     np.testing.assert_allclose(shuffled.total, plain.total, rtol=0, atol=1e-4 * clipping_norm)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**16))
 def test_a_lone_student_never_exceeds_the_clipping_norm(seed: int) -> None:
     """Not even by the rounding of the norm, in float32."""
@@ -81,6 +81,7 @@ def test_a_lone_student_never_exceeds_the_clipping_norm(seed: int) -> None:
     assert np.linalg.norm(result.total.astype(np.float64)) <= 1e-3
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1), st.integers(0, 4)), max_size=60),
     st.integers(1, 30),
@@ -97,6 +98,7 @@ def test_one_student_moves_the_histograms_by_one(
         assert np.linalg.norm(whole - rest) <= 1 + 1e-12
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20),
     st.floats(1e-4, 1e3),
