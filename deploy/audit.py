@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fedtrace.client.school import log_origin
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.crosscheck import crosscheck
@@ -146,7 +147,7 @@ def _read(found: _Found, charter: Charter) -> LogBytes:
         if member is None:
             raise ValueError(f"{found.name or 'A school'} is not a member in the charter.")
         name, key = f"the log of {found.name}", member.log_public_key
-        origin = school_log_origin(charter, found.name)
+        origin = log_origin(charter, found.name)
     lines = read_lines(found.directory)
     path = found.directory / ENTRIES
     stored = path.stat().st_size if path.exists() else 0
@@ -159,11 +160,6 @@ def _read(found: _Found, charter: Charter) -> LogBytes:
         torn=stored - sum(len(line) + 1 for line in lines),
         checkpoint=read_note(found.directory),
     )
-
-
-def school_log_origin(charter: Charter, school: str) -> str:
-    """The origin of a school's log."""
-    return f"{charter.log.origin}/{school}"
 
 
 def _fail(check: str, sentence: str) -> Line:

@@ -1,0 +1,170 @@
+"""From what is known in public about a consortium to a complete plan.
+
+Nothing here looks at a student: the numbers that go in are public, and the noise is calibrated so
+that all rounds and the evaluation together stay within the epsilon that was asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from safetensors.numpy import save
+
+from fedtrace.client.bundle import fab_digest
+from fedtrace.client.ingest.catalogue import Catalogue
+from fedtrace.deploy.simulation.defaults import DEFAULTS, TrainingDefaults
+from fedtrace.governance.canonical import digest
+from fedtrace.governance.plan import (
+    AggregationSection,
+    AppSection,
+    Category,
+    DataField,
+    DataSection,
+    EvaluationSection,
+    ModelSection,
+    OversightSection,
+    Plan,
+    PrivacySection,
+    ReleaseSection,
+    RetentionSection,
+    RoundsSection,
+    SchoolsSection,
+    TermsSection,
+)
+from fedtrace.models.networks import Architecture, ModelSpec, build
+from fedtrace.models.parameters import fingerprint, to_vector
+from fedtrace.privacy.accounting import GaussianEvent, calibrate_noise
+
+DELTA = 1e-5
+EVALUATION_SHARE = 0.1
+"""Part of epsilon that the evaluation alone may spend; composition makes it cost less."""
+EVALUATION_BINS = 50
+MAX_SEQUENCE = 200
+SECOND_MOMENTUM = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What one wants to train, in public numbers.
+
+    Attributes:
+        name: of the plan and the released model.
+        schools: the members.
+        minimum_per_round: with fewer answers a round is not closed.
+        catalogue: the public skills.
+        planned_students: public number of training students of the whole consortium.
+        architecture: of the model.
+        epsilon: what the whole job may spend on one student.
+        rounds: how many; None for the architecture's default.
+        deadline_seconds: how long a round waits.
+        seed: of the initial parameters.
+    """
+
+    name: str
+    schools: tuple[str, ...]
+    minimum_per_round: int
+    catalogue: Catalogue
+    planned_students: int
+    architecture: Architecture
+    epsilon: float
+    rounds: int | None
+    deadline_seconds: int
+    seed: int
+
+
+def draft_plan(job: Job, *, valid_from: datetime, valid_until: datetime) -> tuple[Plan, bytes]:
+    """The plan, and the safetensors bytes of the parameters that round 1 starts from.
+
+    Raises:
+        ValueError: an epsilon that no noise can reach, or a number outside its range.
+    """
+    defaults = DEFAULTS[job.architecture]
+    spec = ModelSpec(
+        architecture=job.architecture,
+        skills=len(job.catalogue),
+        hidden_size=defaults.hidden_size,
+        embedding_size=defaults.embedding_size,
+    )
+    model = build(spec, seed=job.seed)
+    initial = to_vector(model)
+    initial_parameters = bytes(save({"parameters": initial}))
+    rounds = job.rounds or defaults.rounds
+    evaluation_noise = calibrate_noise(
+        target_epsilon=EVALUATION_SHARE * job.epsilon, delta=DELTA, sampling_rate=1.0, rounds=1
+    )
+    plan = Plan(
+        name=job.name,
+        purpose="learning_research",
+        commercial_use=False,
+        legal_basis="school_official",
+        valid_from=valid_from,
+        valid_until=valid_until,
+        schools=SchoolsSection(members=job.schools, minimum_per_round=job.minimum_per_round),
+        data=_data(job.catalogue),
+        model=ModelSection(
+            architecture=job.architecture,
+            hidden_size=spec.hidden_size,
+            embedding_size=spec.embedding_size,
+            parameters=initial.size,
+            schema_fingerprint=fingerprint(model),
+            initial_parameters_digest=digest(initial_parameters),
+        ),
+        app=AppSection(fab_digest=fab_digest()),
+        rounds=RoundsSection(count=rounds, deadline_seconds=job.deadline_seconds),
+        privacy=_privacy(job, defaults, rounds=rounds, evaluation_noise=evaluation_noise),
+        aggregation=AggregationSection(
+            optimiser="adam",
+            learning_rate=defaults.learning_rate,
+            momentum=0.9,
+            second_momentum=SECOND_MOMENTUM,
+            stability=1e-8,
+            average_last=min(defaults.average_last, max(1, rounds // 2)),
+        ),
+        evaluation=EvaluationSection(noise_multiplier=evaluation_noise, bins=EVALUATION_BINS),
+        retention=RetentionSection(updates="P0D", checkpoints="P90D", model="P3Y", log="P10Y"),
+        release=ReleaseSection(to="members", minimum_rounds=1),
+        oversight=OversightSection(may_stop=("school", "privacy_officer", "consortium")),
+        terms=TermsSection(no_reidentification=True, no_redisclosure=True),
+    )
+    return plan, initial_parameters
+
+
+def _data(catalogue: Catalogue) -> DataSection:
+    performance: Category = "student_in_app_performance"
+    return DataSection(
+        fields=(
+            DataField(name="student", category="student_identifiers", transform="random_token"),
+            DataField(name="skill", category=performance, transform="catalogue_id"),
+            DataField(name="correct", category=performance, transform="zero_or_one"),
+            DataField(name="order", category="application_use", transform="rank"),
+        ),
+        max_sequence=MAX_SEQUENCE,
+        min_students=1,
+        skills=len(catalogue),
+        skill_catalogue_digest=catalogue.digest(),
+    )
+
+
+def _privacy(
+    job: Job, defaults: TrainingDefaults, *, rounds: int, evaluation_noise: float
+) -> PrivacySection:
+    evaluation = GaussianEvent(noise_multiplier=evaluation_noise, sampling_rate=1.0, count=1)
+    return PrivacySection(
+        unit="student",
+        adjacency="add-or-remove-one",
+        trust_mode="local",
+        delta=DELTA,
+        clipping_norm=defaults.clipping_norm,
+        noise_multiplier=calibrate_noise(
+            target_epsilon=job.epsilon,
+            delta=DELTA,
+            sampling_rate=defaults.sampling_rate,
+            rounds=rounds,
+            extra=[evaluation],
+        ),
+        sampling_rate=defaults.sampling_rate,
+        planned_students=job.planned_students,
+        epsilon_job=job.epsilon,
+        epsilon_student_year=job.epsilon,
+    )
