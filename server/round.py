@@ -100,6 +100,19 @@ def run_job(
     return conclude(consortium, job.journal)
 
 
+def finished_job(consortium: Consortium, plan_digest: str) -> JobOutcome:
+    """What happened in a job that has ended, for whoever reads it later.
+
+    Raises:
+        PolicyError: no job was opened under this plan.
+        Corrupt: the job has not ended, or stored state contradicts itself.
+    """
+    journal = Journal(consortium, consortium.plans.open(plan_digest, consortium.charter))
+    if not journal.restore():
+        raise PolicyError(f"no job was opened under the plan {plan_digest}")
+    return conclude(consortium, journal)
+
+
 @dataclass(slots=True)
 class _Step:
     """One step before it is committed: the head that it leads to, and what it leaves."""
