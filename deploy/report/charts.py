@@ -6,9 +6,11 @@ shows one. Every chart returns None where there is nothing to show.
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -37,6 +39,8 @@ WIDE_INCHES, NARROW_INCHES = 9.6, 3.9
 MAX_ROWS = 30
 """Schools in one chart; the table beside it has them all."""
 MAX_COMPARED = 4
+MAX_SEPARATE_ROUNDS = 40
+"""In a longer run, neighbouring rounds with the same answer are drawn as one bar."""
 GUESSING = 0.5
 
 _COMPARED: tuple[Condition, ...] = (
@@ -48,6 +52,24 @@ _COMPARED: tuple[Condition, ...] = (
     "federated",
 )
 _MARKERS = (("o", ACCENT), ("D", INK), ("s", SECOND), ("^", THIRD))
+
+
+_ANSWERS: Mapping[str, tuple[str, str, str]] = {
+    "answered": (ACCENT, "", SURFACE),
+    "missing": (SURFACE, "////", MUTED),
+    "refused": (WARN, "xxxx", SURFACE),
+}
+"""What a school did in a round: fill, hatch and edge, so that nothing hangs on colour alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Segment:
+    """One school doing one thing for one or more rounds."""
+
+    school: str
+    answer: str
+    start: datetime
+    end: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +93,20 @@ def auc_by_condition(report: Report) -> Chart | None:
             colour = ACCENT if condition.startswith("private") else SECOND
             axes.barh(row, auc - start, left=start, height=0.38, color=colour)
             axes.text(start, row - 0.34, CONDITIONS[condition].title, va="bottom", fontsize=11)
-            axes.text(auc, row, f" {auc:.3f}", va="center", fontsize=11, fontweight="bold")
+            axes.annotate(
+                f"{auc:.3f}",
+                (auc, row),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=11,
+                fontweight="bold",
+            )
         top = max(auc for _, auc in bars)
         axes.set_xlim(start, top + (top - start) * 0.9 / inches + 0.02)
         axes.set_ylim(len(bars) - 0.6, -0.9)
         axes.set_yticks([])
-        axes.set_xlabel(f"AUC (bars start at {start:.2f}; 0.50 is guessing, 1.00 never wrong)")
+        axes.set_xlabel(f"AUC (bars start at {start:.2f}; guessing: 0.50)")
 
     listed = "; ".join(f"{CONDITIONS[condition].title}: {auc:.3f}" for condition, auc in bars)
     return _chart(
@@ -125,9 +155,8 @@ def auc_by_school(report: Report) -> Chart | None:
         axes.set_xlabel("AUC (dashed line: guessing)")
         _legend(axes, columns=2 if inches > NARROW_INCHES else 1)
 
-    shown = f"The {len(rows)} largest of {report.schools} schools" if len(rows) == MAX_ROWS else (
-        f"{len(rows)} schools"
-    )
+    cut = len(rows) == MAX_ROWS < report.schools
+    shown = f"The {MAX_ROWS} largest of {report.schools} schools" if cut else f"{len(rows)} schools"
     return _chart(
         Drawing(
             name="schools",
@@ -168,7 +197,7 @@ def epsilon_by_round(report: Report) -> Chart | None:
         axes.grid(axis="y", color=RULE, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.set_xlabel("Round")
-        axes.set_ylabel("epsilon spent so far", color=MUTED)
+        axes.set_ylabel("epsilon spent so far")
 
     return _chart(
         Drawing(
@@ -190,45 +219,38 @@ def timeline(report: Report) -> Chart | None:
     rows = schools_in(report.timeline)[:MAX_ROWS]
     last = max((record.end - origin).total_seconds() for record in report.timeline)
     unit, divisor = ("minutes", 60.0) if last > 300 else ("seconds", 1.0)
-    kinds = [
-        (field, label, colour, hatch)
-        for field, label, colour, hatch in (
-            ("answered", "answered", ACCENT, ""),
-            ("missing", "missing", SURFACE, "////"),
-            ("refused", "refused", WARN, "xxxx"),
-        )
-        if any(getattr(record, field) for record in report.timeline)
-    ]
+    segments = _segments(report.timeline)
+    kinds = [kind for kind in _ANSWERS if any(segment.answer == kind for segment in segments)]
 
     def draw(axes: Axes, inches: float) -> None:
+        for segment in segments:
+            if segment.school not in rows:
+                continue
+            colour, hatch, edge = _ANSWERS[segment.answer]
+            axes.barh(
+                rows.index(segment.school),
+                (segment.end - segment.start).total_seconds() / divisor,
+                left=(segment.start - origin).total_seconds() / divisor,
+                height=0.62,
+                color=colour,
+                hatch=hatch,
+                edgecolor=edge,
+                linewidth=0.8,
+            )
         for record in report.timeline:
-            left = (record.start - origin).total_seconds() / divisor
-            width = (record.end - record.start).total_seconds() / divisor
-            for field, _, colour, hatch in kinds:
-                present = [rows.index(s) for s in getattr(record, field) if s in rows]
-                axes.barh(
-                    present,
-                    width,
-                    left=left,
-                    height=0.62,
-                    color=colour,
-                    hatch=hatch,
-                    edgecolor=MUTED if hatch else SURFACE,
-                    linewidth=0.8,
-                )
-            if width > last / divisor / 12:
-                axes.text(
-                    left + width / 2, -0.62, f"{record.round}", ha="center", color=MUTED, fontsize=10
-                )
+            width = (record.end - record.start).total_seconds()
+            if width > last / 12:
+                middle = ((record.start - origin).total_seconds() + width / 2) / divisor
+                axes.text(middle, -0.62, f"{record.round}", ha="center", color=MUTED, fontsize=10)
         axes.set_xlim(0, last / divisor * 1.01 or 1)
         axes.set_ylim(len(rows) - 0.4, -1.1)
         axes.set_yticks(range(len(rows)), [shortened(s, int(inches * 4)) for s in rows])
         axes.xaxis.set_major_locator(MaxNLocator(nbins=int(inches)))
         axes.set_xlabel(f"{unit.capitalize()} since the first round began")
-        handles = [
-            Patch(facecolor=colour, hatch=hatch, edgecolor=MUTED, label=label)
-            for _, label, colour, hatch in kinds
-        ]
+        handles = []
+        for kind in kinds:
+            colour, hatch, edge = _ANSWERS[kind]
+            handles.append(Patch(facecolor=colour, hatch=hatch, edgecolor=edge, label=kind))
         _legend(axes, columns=len(handles), handles=handles)
 
     incomplete = sum(bool(record.missing or record.refused) for record in report.timeline)
@@ -245,18 +267,39 @@ def timeline(report: Report) -> Chart | None:
     )
 
 
+def _segments(records: Sequence[RoundRecord]) -> list[_Segment]:
+    """What each school did round by round; in a long run, equal neighbours are joined."""
+    joins = len(records) > MAX_SEPARATE_ROUNDS
+    segments: dict[str, list[_Segment]] = {}
+    for record in records:
+        for answer in _ANSWERS:
+            for school in getattr(record, answer):
+                own = segments.setdefault(school, [])
+                start = record.start
+                if joins and own and own[-1].answer == answer:
+                    start = own.pop().start
+                own.append(_Segment(school=school, answer=answer, start=start, end=record.end))
+    return [segment for own in segments.values() for segment in own]
+
+
 def schools_by_size(report: Report) -> list[str]:
     """Every scored school, the one with most test students first, then by name."""
     size: dict[str, int] = {}
     for scores in report.metrics.values():
         for school, found in scores.per_school.items():
             size[school] = max(size.get(school, 0), found.students or found.interactions or 0)
-    return sorted(size, key=lambda school: (-size[school], school))
+    return sorted(size, key=lambda school: (-size[school], _natural(school)))
 
 
 def schools_in(records: Sequence[RoundRecord]) -> list[str]:
     """Every school that was asked in these rounds, by name."""
-    return sorted({s for r in records for s in (*r.answered, *r.missing, *r.refused)})
+    return sorted({s for r in records for s in (*r.answered, *r.missing, *r.refused)}, key=_natural)
+
+
+def _natural(name: str) -> tuple[tuple[int, str], ...]:
+    """A sort key that puts school-2 before school-10."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((int(part), "") if part.isdecimal() else (0, part) for part in parts)
 
 
 def shortened(name: str, length: int) -> str:
@@ -274,7 +317,7 @@ def _chart(
     """Draw both widths with one look: no frame, quiet axes, text in the page's font."""
 
     def one(width: str, inches: float) -> Markup:
-        below = 0.24 * (legend_rows if inches == NARROW_INCHES else (legend_rows + 1) // 2)
+        below = 0.26 * (legend_rows if inches == NARROW_INCHES else (legend_rows + 1) // 2)
         with mpl.rc_context(settings()), warnings.catch_warnings():
             # The page's own fonts draw the text, whatever matplotlib's font lacks.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -284,6 +327,7 @@ def _chart(
             axes.spines[["top", "right", "left"]].set_visible(False)
             axes.tick_params(length=0, labelsize=11)
             axes.xaxis.label.set_fontsize(10.5)
+            axes.yaxis.label.set_fontsize(10.5)
             return to_svg(
                 figure,
                 Drawing(

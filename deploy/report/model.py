@@ -36,20 +36,20 @@ class ConditionText:
 
 CONDITIONS: Mapping[Condition, ConditionText] = {
     "private": ConditionText(
-        title="Together, with the promise",
+        title="Together, protected",
         sentence="The schools trained one model; clipping and noise protect every student.",
     ),
     "private_finetuned": ConditionText(
-        title="With the promise, then adjusted at each school",
+        title="Protected, then adjusted at school",
         sentence="The protected model, adjusted by each school on its own students; the adjustment "
         "never leaves the school, so it costs no privacy.",
     ),
     "federated": ConditionText(
-        title="Together, without noise",
+        title="Together, unprotected",
         sentence="The schools trained one model and nothing hid a single student's influence.",
     ),
     "federated_finetuned": ConditionText(
-        title="Without noise, then adjusted at each school",
+        title="Unprotected, then adjusted at school",
         sentence="The unprotected model, adjusted by each school on its own students.",
     ),
     "local_only": ConditionText(
@@ -57,7 +57,7 @@ CONDITIONS: Mapping[Condition, ConditionText] = {
         sentence="Every school trained its own model on its own students and shared nothing.",
     ),
     "centralised": ConditionText(
-        title="All records in one place",
+        title="All records pooled",
         sentence="One model trained on everybody's pooled records: what schools want to avoid, "
         "shown for comparison.",
     ),

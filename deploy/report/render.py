@@ -9,7 +9,7 @@ from fedtrace.deploy.report import charts
 from fedtrace.deploy.report.model import CONDITIONS, Report, Scores
 
 ENGINES = {
-    "loopback": "A real deployment on one computer: the aggregator and every school ran as separate "
+    "loopback": "A real deployment on one computer: aggregator and schools ran as separate "
     "programs that spoke over encrypted connections.",
     "in-process": "A simulation on one computer: the programs of schools and aggregator ran "
     "together, without a network. They are the same programs that a deployment runs.",

@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 
 # Our own figure's markup, written in this process: nothing untrusted is parsed.
-from xml.etree import ElementTree  # noqa: S405
+from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 INK = "#010101"
 MUTED = "#020202"
@@ -81,25 +81,25 @@ def to_svg(figure: Figure, drawing: Drawing) -> Markup:
     buffer = io.BytesIO()
     with mpl.rc_context({**_SETTINGS, "svg.hashsalt": drawing.name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    ElementTree.register_namespace("", _SVG[1:-1])
-    ElementTree.register_namespace("xlink", _LINK[1 : _LINK.index("}")])
-    root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314
+    ET.register_namespace("", _SVG[1:-1])
+    ET.register_namespace("xlink", _LINK[1 : _LINK.index("}")])
+    root = ET.fromstring(buffer.getvalue())  # noqa: S314
     _describe(root, drawing)
     _rename_ids(root, drawing.name)
-    text = ElementTree.tostring(root, encoding="unicode")
+    text = ET.tostring(root, encoding="unicode")
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
-    return Markup(text)  # noqa: S704  (ElementTree escaped every name in it)
+    return Markup(text)  # noqa: S704  (ET escaped every name in it)
 
 
-def _describe(root: ElementTree.Element, drawing: Drawing) -> None:
+def _describe(root: ET.Element, drawing: Drawing) -> None:
     """Replace file metadata and size by title, description and role."""
     for element in root.findall(f"{_SVG}metadata"):
         root.remove(element)
     for attribute in ("width", "height", "version"):
         root.attrib.pop(attribute, None)
-    title, description = ElementTree.Element(f"{_SVG}title"), ElementTree.Element(f"{_SVG}desc")
+    title, description = ET.Element(f"{_SVG}title"), ET.Element(f"{_SVG}desc")
     title.text, description.text = drawing.title, drawing.description
     title.set("id", "title")
     description.set("id", "desc")
@@ -110,9 +110,9 @@ def _describe(root: ElementTree.Element, drawing: Drawing) -> None:
     root.set("aria-describedby", "desc")
 
 
-def _rename_ids(root: ElementTree.Element, prefix: str) -> None:
+def _rename_ids(root: ET.Element, prefix: str) -> None:
     """Keep only the ids that something points to, and make them unique in the page."""
-    text = ElementTree.tostring(root, encoding="unicode")
+    text = ET.tostring(root, encoding="unicode")
     wanted = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text))
     kept = {name for pair in wanted for name in pair if name} | {"title", "desc"}
     for element in root.iter():
