@@ -14,7 +14,6 @@ from fedtrace.governance.log.entries import (
     LoggedEntry,
     PlanActivated,
     RoundClosed,
-    RoundFailed,
     RoundOpened,
     RoundReserved,
     UpdateReceived,
@@ -23,6 +22,9 @@ from fedtrace.governance.log.entries import (
 from fedtrace.governance.log.verify import Line
 
 Entries = Sequence[LoggedEntry]
+
+_Round = tuple[str, str, int]
+"""Plan, run and number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,21 +77,21 @@ def _plans(consortium: Entries) -> Iterator[Line]:
 
 
 def _inputs(consortium: Entries) -> Iterator[Line]:
-    """What a round summed is exactly what it had received since it was opened."""
-    received: set[tuple[str, str]] = set()
+    """What a round summed is exactly what it had received, in all its attempts."""
+    received: dict[_Round, set[tuple[str, str]]] = {}
+    summed: dict[_Round, list[tuple[str, str]]] = {}
     for logged in consortium:
         entry = logged.entry
         if isinstance(entry, UpdateReceived):
-            received.add((entry.school, entry.digest))
-        elif isinstance(entry, RoundFailed):
-            received.clear()
-        elif isinstance(entry, RoundClosed | EvaluationClosed):
-            summed = {(each.school, each.digest) for each in entry.inputs}
-            if summed != received or len(entry.inputs) != len(summed):
-                sentence = f"Round {entry.round} summed other updates than it had received."
-                yield Line(status="FAIL", check="rounds.inputs", sentence=sentence)
-                return
-            received.clear()
+            received.setdefault(_round(entry), set()).add((entry.school, entry.digest))
+        elif isinstance(entry, RoundClosed | EvaluationClosed):  # several where schools are many
+            inputs = [(each.school, each.digest) for each in entry.inputs]
+            summed.setdefault(_round(entry), []).extend(inputs)
+    for which, inputs in summed.items():
+        if len(inputs) != len(set(inputs)) or set(inputs) != received.get(which, set()):
+            sentence = f"Round {which[2]} summed other updates than it had received."
+            yield Line(status="FAIL", check="rounds.inputs", sentence=sentence)
+            return
     sentence = "Every round summed each update that it had received once, and no other."
     yield Line(status="PASS", check="rounds.inputs", sentence=sentence)
 
@@ -148,8 +150,9 @@ def _epsilons(
 
 
 def _closed(entries: Entries, plan_digest: str) -> list[Release]:
-    return [
-        Release(
+    """One release a closed round, however many entries tell of it."""
+    releases = {
+        _round(each.entry): Release(
             noise_multiplier=float(each.entry.noise_multiplier),
             sampling_rate=(
                 float(each.entry.sampling_rate) if isinstance(each.entry, RoundClosed) else 1.0
@@ -158,10 +161,12 @@ def _closed(entries: Entries, plan_digest: str) -> list[Release]:
         for each in entries
         if isinstance(each.entry, RoundClosed | EvaluationClosed)
         and each.entry.plan_digest == plan_digest
-    ]
+    }
+    return list(releases.values())
 
 
 def _reserved(entries: Entries, plan_digest: str) -> list[Release]:
+    """One release a reservation: a round that was paid for twice counts twice."""
     return [
         Release(
             noise_multiplier=float(each.entry.noise_multiplier),
@@ -170,3 +175,7 @@ def _reserved(entries: Entries, plan_digest: str) -> list[Release]:
         for each in entries
         if isinstance(each.entry, RoundReserved) and each.entry.plan_digest == plan_digest
     ]
+
+
+def _round(entry: UpdateReceived | RoundClosed | EvaluationClosed) -> _Round:
+    return (entry.plan_digest, entry.run_id, entry.round)

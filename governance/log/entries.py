@@ -9,13 +9,15 @@ number that two programs print differently would have two hashes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from json import JSONEncoder
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationError
+from pydantic_core import from_json
 
-from fedtrace.governance.canonical import canonical
 from fedtrace.governance.charter import Origin
 from fedtrace.governance.document import Digest, Name, Section
 from fedtrace.governance.errors import Rejected
@@ -294,22 +296,34 @@ ENTRY_TYPES: Mapping[str, type[Entry]] = MappingProxyType(
 )
 """Type name -> schema; nothing else can be written or read."""
 
-_SECOND = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"
+
+_EntryT = TypeVar("_EntryT", bound=Entry)
 
 
-class _Envelope(Section):
+class _Envelope(Section, Generic[_EntryT]):
     """CloudEvents 1.0; the id is the entry's index in its log."""
 
     specversion: Literal["1.0"]
     id: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})$")]
     source: Origin
     type: str
-    time: Annotated[str, Field(pattern=rf"^{_SECOND}\.[0-9]{{6}}Z$")]
+    time: Annotated[str, Field(pattern=_MOMENT)]
     datacontenttype: Literal["application/json"]
-    data: dict[str, object]
+    data: _EntryT
 
 
-class LoggedEntry(Section):
+_ENVELOPES: Mapping[str, type[_Envelope[Any]]] = MappingProxyType(
+    {name: _Envelope[kind] for name, kind in ENTRY_TYPES.items()}  # type: ignore[valid-type]
+)
+
+# Every string that a schema allows is ASCII and every number an integer below 2^53. For such
+# values this encoder writes RFC 8785, ten times as fast as rfc8785; a test compares the two.
+_encode = JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEntry:
     """An entry as a log holds it.
 
     Attributes:
@@ -335,17 +349,16 @@ def encode_entry(entry: Entry, *, index: int, origin: str, now: datetime) -> byt
         raise ValueError("an entry's time needs a time zone")
     if ENTRY_TYPES.get(entry.type) is not type(entry):
         raise ValueError(f"{type(entry).__name__} is not an entry type")
-    line = canonical(
-        {
-            "specversion": "1.0",
-            "id": str(index),
-            "source": origin,
-            "type": entry.type,
-            "time": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "datacontenttype": "application/json",
-            "data": entry.model_dump(mode="json"),
-        }
-    )
+    envelope = {
+        "specversion": "1.0",
+        "id": str(index),
+        "source": origin,
+        "type": entry.type,
+        "time": now.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "data": entry.model_dump(mode="json"),
+    }
+    line = _encode(envelope).encode("ascii")
     if len(line) > ENTRY_LIMIT_BYTES:
         raise ValueError(f"the entry has {len(line)} bytes, at most {ENTRY_LIMIT_BYTES} are kept")
     return line
@@ -355,27 +368,45 @@ def decode_entry(line: bytes, *, index: int, origin: str) -> LoggedEntry:
     """Read an entry back; total: a value or `Rejected`.
 
     Raises:
-        Rejected: ``size``, ``format`` (not canonical JSON of this envelope), ``type``, ``schema``,
-            ``index`` or ``origin``.
+        Rejected: ``size``; ``json``; ``canonical``: JSON, but not its one encoding (a key twice,
+            another order, spaces, escapes, characters beyond ASCII); ``type``; ``envelope``;
+            ``schema``; ``index``; ``origin``.
     """
     if len(line) > ENTRY_LIMIT_BYTES:
         raise Rejected("size", f"entry {index} has {len(line)} bytes, over {ENTRY_LIMIT_BYTES}")
-    try:
-        envelope = _Envelope.model_validate_json(line)
-    except (ValidationError, RecursionError) as error:
-        raise Rejected("format", f"entry {index} is not an entry's envelope") from error
-    schema = ENTRY_TYPES.get(envelope.type)
+    plain = _parse(line, index)
+    kind = plain.get("type")
+    schema = _ENVELOPES.get(kind) if isinstance(kind, str) else None
     if schema is None:
         raise Rejected("type", f"entry {index} has a type that no log can hold")
+    try:
+        envelope = schema.model_validate_json(line)
+        time = datetime.fromisoformat(envelope.time)
+    except ValidationError as error:
+        in_data = any(problem["loc"][:1] == ("data",) for problem in error.errors())
+        if in_data:
+            raise Rejected(
+                "schema", f"the data of entry {index} do not fit the schema of its type"
+            ) from error
+        raise Rejected("envelope", f"entry {index} is not a CloudEvents 1.0 envelope") from error
+    except ValueError as error:
+        raise Rejected("envelope", f"the time of entry {index} is not in the calendar") from error
     if envelope.id != str(index):
         raise Rejected("index", f"entry {index} says that it is another one")
     if envelope.source != origin:
         raise Rejected("origin", f"entry {index} was written for another log")
+    return LoggedEntry(index=index, origin=origin, time=time, entry=envelope.data)
+
+
+def _parse(line: bytes, index: int) -> dict[str, object]:
+    """The JSON object on a line, which must be in its canonical encoding."""
     try:
-        time = datetime.strptime(envelope.time, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-        entry = schema.model_validate_json(canonical(envelope.data))
-    except ValueError as error:
-        raise Rejected("schema", f"entry {index} does not fit the schema of its type") from error
-    if encode_entry(entry, index=index, origin=origin, now=time) != line:
-        raise Rejected("format", f"entry {index} is not in its canonical encoding")
-    return LoggedEntry(index=index, origin=origin, time=time, entry=entry)
+        plain = from_json(line)
+        encoded = _encode(plain)
+    except (ValueError, RecursionError) as error:
+        raise Rejected("json", f"entry {index} is not JSON") from error
+    if not isinstance(plain, dict):
+        raise Rejected("json", f"entry {index} is not a JSON object")
+    if encoded.encode("ascii") != line:
+        raise Rejected("canonical", f"entry {index} is not in its canonical encoding")
+    return plain

@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fedtrace.governance.errors import Corrupt, Rejected
+from fedtrace.governance.log.checkpoint import LogCheckpoint, open_checkpoint, sign_checkpoint
 from fedtrace.governance.log.entries import Entry, LoggedEntry, decode_entry, encode_entry
 from fedtrace.governance.log.merkle import MerkleTree, leaf_hash
-from fedtrace.governance.log.note import LogCheckpoint, NoteError, open_checkpoint, sign_checkpoint
+from fedtrace.governance.log.note import NoteError
 from fedtrace.governance.log.storage import DirectoryFiles, LogFiles
 
 

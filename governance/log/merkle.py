@@ -127,6 +127,7 @@ def require_inclusion(
     """
     if not 0 <= index < size:
         raise ProofError(f"leaf {index} cannot be in a tree of {size} leaves")
+    _require_hashes(leaf, *proof)
     node, last, computed = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
@@ -152,15 +153,15 @@ def require_consistency(
     """
     if not 0 < old_size <= new_size:
         raise ProofError(f"a tree of {new_size} leaves cannot continue one of {old_size}")
+    _require_hashes(old_root, *proof)
     if old_size == new_size:
         if proof or old_root != new_root:
             raise ProofError(f"two different trees of {old_size} leaves")
         return
-    path = list(proof)
-    if old_size & (old_size - 1) == 0:
-        path.insert(0, old_root)
-    if not path:
+    if not proof:
         raise ProofError("the consistency proof is empty")
+    # A complete subtree of the old tree is a node of the new one; the proof leaves it out.
+    path = [old_root, *proof] if old_size & (old_size - 1) == 0 else list(proof)
     node, last = old_size - 1, new_size - 1
     while node & 1:
         node, last = node >> 1, last >> 1
@@ -177,6 +178,11 @@ def require_consistency(
         node, last = node >> 1, last >> 1
     if last != 0 or old != old_root or new != new_root:
         raise ProofError(f"the tree of {new_size} leaves does not begin with that of {old_size}")
+
+
+def _require_hashes(*hashes: bytes) -> None:
+    if any(len(each) != HASH_BYTES for each in hashes):
+        raise ProofError(f"a hash in the proof does not have {HASH_BYTES} bytes")
 
 
 def _split(count: int) -> int:

@@ -1,8 +1,15 @@
-"""Signed notes and log checkpoints, byte for byte as C2SP specifies them.
+"""Signed notes, byte for byte as https://c2sp.org/signed-note specifies them.
 
-https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint. A note is text that ends in a
-newline, an empty line, and signature lines ``— <key name> <base64>``; a checkpoint's text is the
-log's origin, its size and its root.
+A note is text that ends in a newline, an empty line, and one line a signature::
+
+    county/log
+    3
+    CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+
+    — county/log Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9...
+
+The base64 holds a key id of 4 bytes, which only tells keys apart, and the signature over the text
+with its last newline. Whoever opens a note names the one key that counts.
 """
 
 from __future__ import annotations
@@ -17,116 +24,125 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from fedtrace.governance.log.merkle import HASH_BYTES
 from fedtrace.governance.signing import PublicKey
 
-NOTE_LIMIT_BYTES = 16 * 1024
-"""A checkpoint with a hundred cosignatures stays below; more is not parsed."""
+NOTE_LIMIT_BYTES = 128 * 1024
+"""A note with 16 post-quantum signatures, which everybody must accept, stays below."""
+
+KEY_ID_BYTES = 4
 
 _ED25519 = b"\x01"
-_SIGNATURE_LINE = re.compile(r"\u2014 (\S+) ([A-Za-z0-9+/=]+)")
-_SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
+_SIGNATURE_LINE = re.compile(r"\u2014 ([^\s+]+) ([A-Za-z0-9+/=]+)")
 
 
 class NoteError(ValueError):
-    """A note that is not well formed, or that the expected key did not sign."""
+    """A note that is not well formed, or that the expected key did not sign.
+
+    Args:
+        check: the check's short name: ``size``, ``format``, ``origin``, ``key``, ``signature``.
+        sentence: what was found.
+    """
+
+    def __init__(self, check: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.check = check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogCheckpoint:
-    """What a log commits to: so many entries with this root.
+class NoteSignature:
+    """One signature line.
 
     Attributes:
-        origin: the log's name.
-        size: its number of entries.
-        root: 32 bytes.
+        name: the key's name, as the line claims.
+        key_id: 4 bytes that tell keys of one name apart.
+        signature: the rest; its meaning depends on the key.
     """
 
-    origin: str
-    size: int
-    root: bytes
-
-    def to_text(self) -> str:
-        """The text that is signed."""
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+    name: str
+    key_id: bytes
+    signature: bytes
 
 
-def sign_checkpoint(checkpoint: LogCheckpoint, key: Ed25519PrivateKey) -> bytes:
-    """The signed note of a checkpoint, under the key name that is its origin."""
-    text = checkpoint.to_text()
+def key_id(name: str, public_key: bytes) -> bytes:
+    """The id of an Ed25519 key: SHA-256 of name, newline, algorithm and key, cut to 4 bytes."""
+    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public_key).digest()[:KEY_ID_BYTES]
+
+
+def sign_note(text: str, *, name: str, key: Ed25519PrivateKey) -> bytes:
+    """A note with one signature.
+
+    Args:
+        text: ends in a newline.
+        name: the key's name, without spaces and plus signs.
+        key: signs the text.
+    """
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    signature = key_hash(checkpoint.origin, public) + key.sign(text.encode())
-    line = f"\u2014 {checkpoint.origin} {base64.b64encode(signature).decode()}\n"
-    return f"{text}\n{line}".encode()
+    signature = base64.b64encode(key_id(name, public) + key.sign(text.encode())).decode()
+    return f"{text}\n\u2014 {name} {signature}\n".encode()
 
 
-def open_checkpoint(note: bytes, *, origin: str, public_key: PublicKey) -> LogCheckpoint:
-    """Verify and read a checkpoint.
+def open_note(note: bytes, *, name: str, public_key: PublicKey) -> str:
+    """The text of a note that a key signed.
 
-    Signatures by other keys (witnesses) are ignored: they neither help nor harm.
+    Signatures by other keys are ignored, even where they share the name or the id: they neither
+    help nor harm. Every signature that claims to be by this key must be valid.
 
     Raises:
-        NoteError: not a checkpoint, another log's, or without a valid signature of its key.
+        NoteError: not a note, or without a valid signature of this key.
     """
-    text, signatures = _parts(note)
-    checkpoint = _checkpoint(text)
-    if checkpoint.origin != origin:
-        raise NoteError("the checkpoint is of another log")
+    text, signatures = parse_note(note)
     raw = base64.b64decode(public_key)
-    expected = key_hash(origin, raw)
-    ours = [sig[4:] for name, sig in signatures if name == origin and sig[:4] == expected]
-    if len(ours) != 1:
-        raise NoteError(f"the checkpoint has {len(ours)} signatures of the log's key, not one")
+    expected = (name, key_id(name, raw))
+    ours = [each.signature for each in signatures if (each.name, each.key_id) == expected]
+    if not ours:
+        raise NoteError("key", "it carries no signature of the expected key")
+    verifier = Ed25519PublicKey.from_public_bytes(raw)
     try:
-        Ed25519PublicKey.from_public_bytes(raw).verify(ours[0], text.encode())
+        for signature in ours:
+            verifier.verify(signature, text.encode())
     except InvalidSignature as error:
-        raise NoteError("the checkpoint's signature is not valid") from error
-    return checkpoint
+        raise NoteError("signature", "its signature is not valid") from error
+    return text
 
 
-def key_hash(name: str, public_key: bytes) -> bytes:
-    """The 4 bytes that tell keys apart: SHA-256 of name, newline, algorithm and key."""
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public_key).digest()[:4]
+def parse_note(note: bytes) -> tuple[str, tuple[NoteSignature, ...]]:
+    """Text and signatures of a note; neither may be believed yet.
 
-
-def _parts(note: bytes) -> tuple[str, list[tuple[str, bytes]]]:
-    """Text and signatures of a note."""
+    Raises:
+        NoteError: ``size`` or ``format``.
+    """
     if len(note) > NOTE_LIMIT_BYTES:
-        raise NoteError(f"the note has {len(note)} bytes, at most {NOTE_LIMIT_BYTES} are read")
+        raise NoteError("size", f"it has {len(note)} bytes, at most {NOTE_LIMIT_BYTES} are read")
     try:
         content = note.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise NoteError("the note is not UTF-8") from error
+        raise NoteError("format", "it is not UTF-8") from error
     if any(character < " " and character != "\n" for character in content):
-        raise NoteError("the note has a control character")
+        raise NoteError("format", "it has a control character")
     head, separator, tail = content.rpartition("\n\n")
     if not separator or not tail.endswith("\n"):
-        raise NoteError("the note has no signatures")
-    signatures = []
-    for line in tail[:-1].split("\n"):
-        match = _SIGNATURE_LINE.fullmatch(line)
-        if match is None:
-            raise NoteError("a signature line is not well formed")
-        signatures.append((match[1], _decode(match[2], at_least=5)))
-    return f"{head}\n", signatures
+        raise NoteError("format", "it has no signature lines")
+    return f"{head}\n", tuple(_signature(line) for line in tail[:-1].split("\n"))
 
 
-def _checkpoint(text: str) -> LogCheckpoint:
-    lines = text.split("\n")
-    if len(lines) != 4 or lines[3] != "" or not lines[0] or not _SIZE.fullmatch(lines[1]):
-        raise NoteError("the note is not a checkpoint: origin, size and root, a line each")
-    root = _decode(lines[2], at_least=HASH_BYTES)
-    if len(root) != HASH_BYTES:
-        raise NoteError(f"the root has {len(root)} bytes, not {HASH_BYTES}")
-    return LogCheckpoint(origin=lines[0], size=int(lines[1]), root=root)
+def decode_base64(text: str) -> bytes:
+    """Standard base64 in its one canonical form.
 
-
-def _decode(text: str, *, at_least: int) -> bytes:
-    """Standard base64 in its one canonical form."""
+    Raises:
+        NoteError: ``format``.
+    """
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise NoteError("a line is not base64") from error
-    if len(raw) < at_least or base64.b64encode(raw).decode() != text:
-        raise NoteError("a line is not base64 in its canonical form, or too short")
+        raise NoteError("format", "a line is not base64") from error
+    if base64.b64encode(raw).decode() != text:
+        raise NoteError("format", "a line is base64, but not in its canonical form")
     return raw
+
+
+def _signature(line: str) -> NoteSignature:
+    match = _SIGNATURE_LINE.fullmatch(line)
+    raw = decode_base64(match[2]) if match else b""
+    if match is None or len(raw) <= KEY_ID_BYTES:
+        raise NoteError("format", "a signature line is not well formed")
+    return NoteSignature(name=match[1], key_id=raw[:KEY_ID_BYTES], signature=raw[KEY_ID_BYTES:])

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Literal
 
 from fedtrace.governance.errors import Rejected
+from fedtrace.governance.log.checkpoint import open_checkpoint
 from fedtrace.governance.log.entries import (
     CONSORTIUM_ENTRIES,
     SCHOOL_ENTRIES,
@@ -19,7 +20,7 @@ from fedtrace.governance.log.entries import (
     decode_entry,
 )
 from fedtrace.governance.log.merkle import MerkleTree, leaf_hash
-from fedtrace.governance.log.note import NoteError, open_checkpoint
+from fedtrace.governance.log.note import NoteError
 from fedtrace.governance.signing import PublicKey
 
 Status = Literal["PASS", "WARN", "FAIL"]
