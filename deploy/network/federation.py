@@ -79,14 +79,10 @@ class Federation:
     Args:
         settings: Where everything is kept.
         now: From when the server's certificate is valid, if it has to be made.
-        fab: The bundle that runs are started with; another than our own is refused by schools.
     """
 
-    def __init__(
-        self, settings: FederationSettings, *, now: datetime, fab: bytes | None = None
-    ) -> None:
+    def __init__(self, settings: FederationSettings, *, now: datetime) -> None:
         self._settings = settings
-        self._fab = build_fab() if fab is None else fab
         self._supervisor = Supervisor(settings.directory / "logs")
         self._consortium, self._schools = _sides(settings, now)
         self._control: Control | None = None
@@ -137,7 +133,7 @@ class Federation:
 
     def start_run(self, plan_digest: str) -> int:
         """Start the job of an activated plan; returns Flower's id of the run."""
-        return self._connected().start_run(self._fab, {PLAN_DIGEST_KEY: plan_digest})
+        return self._connected().start_run(build_fab(), {PLAN_DIGEST_KEY: plan_digest})
 
     def status(self, run_id: int) -> RunStatus:
         """How far a run is."""
@@ -179,20 +175,17 @@ class Federation:
     def _start(self, started: ExitStack) -> None:
         supervisor = self._supervisor
         consortium = self._consortium
-        supervisor.start(superlink_command(consortium))
         supervisor.start(front_command(consortium))
+        supervisor.start(superlink_command(consortium))
         gates = [
             supervisor.start(gate_command(side, entry_point=self._settings.gate_entry_point))
             for side in self._schools
         ]
-        supervisor.wait(
-            {
-                "superlink": listens_on(consortium.superlink_port),
-                "front": listens_on(consortium.front_port),
-            },
-            seconds=_SUPERLINK_SECONDS,
-        )
+        supervisor.wait({"front": listens_on(consortium.front_port)}, seconds=_SUPERLINK_SECONDS)
         require_certificate(HOST, consortium.front_port, ca_certificate=self.ca_certificate)
+        supervisor.wait(
+            {"superlink": listens_on(consortium.superlink_port)}, seconds=_SUPERLINK_SECONDS
+        )
         self._control = started.enter_context(
             Control(f"{LOOPBACK}:{consortium.superlink_port}", self.ca_certificate)
         )

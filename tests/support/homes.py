@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,11 @@ CATALOGUE = Catalogue(skills=[f"skill {number}" for number in range(SKILLS)])
 MAPPING = Mapping(
     columns=Columns(student="student", order="order", skill="skill", correct="correct")
 )
+MODEL = build(
+    ModelSpec(architecture="shared-logistic", skills=SKILLS, hidden_size=1, embedding_size=1),
+    seed=1,
+)
+INITIAL_PARAMETERS = write_tensor("parameters", to_vector(MODEL))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,27 +43,25 @@ class Homes:
 
     consortium: Path
     schools: dict[str, Path]
-    plan_digest: str
+    plans: tuple[str, ...]
 
 
 def make_homes(
     directory: Path,
     *,
     now: datetime,
-    rounds: int,
+    rounds: Sequence[int],
     schools: int = 3,
     deadline_seconds: int = 60,
-    plan_fab_digest: str | None = None,
 ) -> Homes:
-    """Make a consortium whose schools have accepted a plan of so many rounds.
+    """Make a consortium whose schools have accepted plans.
 
     Args:
         directory: A new directory for all homes.
         now: The time of the first entries; the plan is valid from the day before.
-        rounds: Training rounds; an evaluation follows.
+        rounds: For each plan, how many training rounds; an evaluation follows.
         schools: How many take part; two are enough for a round.
         deadline_seconds: For each round.
-        plan_fab_digest: The bundle that the plan names; the installed one where None.
     """
     simulated = simulate_schools(
         schools=schools, students_per_school=20, skills=SKILLS, seed=1, answers_per_student=12
@@ -65,16 +69,24 @@ def make_homes(
     names = tuple(school.name for school in simulated)
     homes = {name: directory / name for name in names}
     keys = {name: create_keys(home / "keys") for name, home in homes.items()}
-    plan, parameters = _plan(names, now, rounds, deadline_seconds, plan_fab_digest)
-    envelope = sign_plan(plan, [each.signer for each in keys.values()])
-    charter = _make_consortium(directory / "consortium", keys, now, envelope, parameters)
+    plans = [
+        _plan(f"job-{number}", names, now, count, deadline_seconds)
+        for number, count in enumerate(rounds, 1)
+    ]
+    signers = [each.signer for each in keys.values()]
+    envelopes = [sign_plan(plan, signers) for plan in plans]
+    charter = _make_consortium(directory / "consortium", keys, now, envelopes)
     for school in simulated:
-        _make_school(homes[school.name], school, charter, now, envelope)
-    return Homes(consortium=directory / "consortium", schools=homes, plan_digest=plan.digest())
+        _make_school(homes[school.name], school, charter, now, envelopes)
+    return Homes(
+        consortium=directory / "consortium",
+        schools=homes,
+        plans=tuple(plan.digest() for plan in plans),
+    )
 
 
 def _make_consortium(
-    home: Path, keys: dict[str, SchoolKeys], now: datetime, envelope: bytes, parameters: bytes
+    home: Path, keys: dict[str, SchoolKeys], now: datetime, envelopes: list[bytes]
 ) -> Charter:
     consortium = initialise_consortium(
         home,
@@ -86,15 +98,19 @@ def _make_consortium(
         threshold=2,
         now=now,
     )
-    consortium.activate_plan(
-        envelope, catalogue=CATALOGUE.to_json(), initial_parameters=parameters, now=now
-    )
+    for envelope in envelopes:
+        consortium.activate_plan(
+            envelope,
+            catalogue=CATALOGUE.to_json(),
+            initial_parameters=INITIAL_PARAMETERS,
+            now=now,
+        )
     consortium.close()
     return consortium.charter
 
 
 def _make_school(
-    home: Path, school: SimulatedSchool, charter: Charter, now: datetime, envelope: bytes
+    home: Path, school: SimulatedSchool, charter: Charter, now: datetime, envelopes: list[bytes]
 ) -> None:
     table = home / "answers.csv"
     with table.open("w", newline="") as file:
@@ -105,34 +121,27 @@ def _make_school(
     policy = policy_with({"school": school.name})
     with initialise_school(home, charter=charter, policy=policy, now=now) as opened:
         opened.import_csv(table, MAPPING, CATALOGUE, now=now)
-        opened.accept_plan(envelope, CATALOGUE.to_json(), now=now)
+        for envelope in envelopes:
+            opened.accept_plan(envelope, CATALOGUE.to_json(), now=now)
 
 
 def _plan(
-    names: tuple[str, ...],
-    now: datetime,
-    rounds: int,
-    deadline_seconds: int,
-    plan_fab_digest: str | None,
-) -> tuple[Plan, bytes]:
-    model = build(
-        ModelSpec(architecture="shared-logistic", skills=SKILLS, hidden_size=1, embedding_size=1),
-        seed=1,
+    name: str, schools: tuple[str, ...], now: datetime, rounds: int, deadline_seconds: int
+) -> Plan:
+    return plan_with(
+        {
+            "name": name,
+            "valid_from": (now - timedelta(days=1)).isoformat(),
+            "valid_until": (now + timedelta(days=90)).isoformat(),
+            "schools.members": schools,
+            "data.skills": SKILLS,
+            "data.skill_catalogue_digest": CATALOGUE.digest(),
+            "model.parameters": len(to_vector(MODEL)),
+            "model.schema_fingerprint": fingerprint(MODEL),
+            "model.initial_parameters_digest": digest(INITIAL_PARAMETERS),
+            "app.fab_digest": fab_digest(),
+            "rounds.count": rounds,
+            "rounds.deadline_seconds": deadline_seconds,
+            "release.minimum_rounds": 1,
+        }
     )
-    vector = to_vector(model)
-    parameters = write_tensor("parameters", vector)
-    changes = {
-        "valid_from": (now - timedelta(days=1)).isoformat(),
-        "valid_until": (now + timedelta(days=90)).isoformat(),
-        "schools.members": names,
-        "data.skills": SKILLS,
-        "data.skill_catalogue_digest": CATALOGUE.digest(),
-        "model.parameters": len(vector),
-        "model.schema_fingerprint": fingerprint(model),
-        "model.initial_parameters_digest": digest(parameters),
-        "app.fab_digest": plan_fab_digest or fab_digest(),
-        "rounds.count": rounds,
-        "rounds.deadline_seconds": deadline_seconds,
-        "release.minimum_rounds": 1,
-    }
-    return plan_with(changes), parameters
