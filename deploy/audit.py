@@ -17,7 +17,7 @@ from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.crosscheck import crosscheck
 from fedtrace.governance.log.entries import LoggedEntry
-from fedtrace.governance.log.storage import CHECKPOINT, ENTRIES, read_lines, read_note
+from fedtrace.governance.log.storage import CHECKPOINT, ENTRIES, read_log
 from fedtrace.governance.log.verify import Line, LogBytes, exit_code, verify_log
 from fedtrace.privacy.accounting import epsilon
 
@@ -148,17 +148,15 @@ def _read(found: _Found, charter: Charter) -> LogBytes:
             raise ValueError(f"{found.name or 'A school'} is not a member in the charter.")
         name, key = f"the log of {found.name}", member.log_public_key
         origin = log_origin(charter, found.name)
-    lines = read_lines(found.directory)
-    path = found.directory / ENTRIES
-    stored = path.stat().st_size if path.exists() else 0
+    stored = read_log(found.directory)
     return LogBytes(
         name=name,
         kind=found.kind,
         origin=origin,
         public_key=key,
-        lines=lines,
-        torn=stored - sum(len(line) + 1 for line in lines),
-        checkpoint=read_note(found.directory),
+        lines=stored.lines,
+        torn=stored.torn_bytes,
+        checkpoint=stored.checkpoint,
     )
 
 

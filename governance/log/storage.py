@@ -14,29 +14,54 @@ signed was never acknowledged.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from fedtrace.governance.errors import Corrupt
-from fedtrace.governance.log.entries import ENTRY_LIMIT_BYTES
+from fedtrace.governance.log.note import NOTE_LIMIT_BYTES
 
-ENTRIES, CHECKPOINT, _LOCK = "entries.jsonl", "checkpoint", "lock"
-READ_LIMIT_BYTES = 4 * 1024**3
-"""A larger log is not read into memory."""
+ENTRIES, CHECKPOINT = "entries.jsonl", "checkpoint"
+_STAGED, _LOCK = "checkpoint.tmp", "lock"
+
+LOG_LIMIT_BYTES = 1024**3
+"""A larger log is not read into memory: more than two million entries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredLog:
+    """A log's bytes as they lie on disk; nothing about them is believed yet.
+
+    Attributes:
+        lines: whole lines, without their newline.
+        torn_bytes: how many bytes follow the last newline.
+        checkpoint: the signed note; None before the first.
+    """
+
+    lines: list[bytes]
+    torn_bytes: int
+    checkpoint: bytes | None
+
+    @property
+    def entry_bytes(self) -> int:
+        """The size of the entries' file."""
+        return sum(len(line) + 1 for line in self.lines) + self.torn_bytes
 
 
 class LogFiles(Protocol):
-    """Where a log keeps its bytes; the tests put a disk that fails in this place."""
+    """Where a log keeps its bytes."""
 
-    def read(self) -> tuple[list[bytes], bytes | None]:
-        """Whole lines without their newline, and the checkpoint; None before the first."""
+    def read(self) -> StoredLog:
+        """Everything that is stored."""
         ...
 
-    def keep(self, lines: int) -> None:
-        """Drop everything after the first ``lines`` lines."""
+    def truncate(self, size_bytes: int) -> None:
+        """Drop what follows in the entries' file; it is gone when this returns."""
         ...
 
     def append(self, lines: Sequence[bytes]) -> None:
@@ -63,48 +88,48 @@ class DirectoryFiles:
     """
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not directory.exists():
+            directory.mkdir(mode=0o700, parents=True)
+            _sync_folder(directory.parent)
         self._directory = directory
         self._lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            self._entries = os.open(directory / ENTRIES, flags, 0o600)
         except BlockingIOError as error:
             os.close(self._lock)
-            raise OSError(
-                error.errno, "another process has this log open; stop it first", str(directory)
-            ) from error
-        self._entries = os.open(directory / ENTRIES, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            sentence = "another process has this log open; stop it first"
+            raise OSError(error.errno, sentence, str(directory)) from error
+        except BaseException:
+            os.close(self._lock)
+            raise
 
-    def read(self) -> tuple[list[bytes], bytes | None]:
+    def read(self) -> StoredLog:
         """See `LogFiles`."""
-        return read_lines(self._directory), read_note(self._directory)
+        return read_log(self._directory)
 
-    def keep(self, lines: int) -> None:
+    def truncate(self, size_bytes: int) -> None:
         """See `LogFiles`."""
-        kept = read_lines(self._directory)[:lines]
-        os.ftruncate(self._entries, sum(len(line) + 1 for line in kept))
+        os.ftruncate(self._entries, size_bytes)
         os.fsync(self._entries)
 
     def append(self, lines: Sequence[bytes]) -> None:
         """See `LogFiles`; a write that stops half-way raises and leaves a tail to drop."""
-        data = memoryview(b"".join(line + b"\n" for line in lines))
-        while data:
-            data = data[os.write(self._entries, data) :]
+        _write(self._entries, b"".join(line + b"\n" for line in lines))
         os.fdatasync(self._entries)
 
     def publish(self, checkpoint: bytes) -> None:
         """See `LogFiles`."""
-        staged = self._directory / f"{CHECKPOINT}.tmp"
-        with staged.open("wb") as file:
-            file.write(checkpoint)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(self._directory / CHECKPOINT)
-        folder = os.open(self._directory, os.O_RDONLY)
+        staged = self._directory / _STAGED
+        file = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
-            os.fsync(folder)
+            _write(file, checkpoint)
+            os.fsync(file)
         finally:
-            os.close(folder)
+            os.close(file)
+        os.replace(staged, self._directory / CHECKPOINT)  # noqa: PTH105 - the tests' disk fails here
+        _sync_folder(self._directory)
 
     def close(self) -> None:
         """See `LogFiles`."""
@@ -112,29 +137,59 @@ class DirectoryFiles:
         os.close(self._lock)
 
 
-def read_lines(directory: Path) -> list[bytes]:
-    """The whole lines of a log's entries; a torn last line is left out.
+def read_log(directory: Path) -> StoredLog:
+    """Read a log without opening it for writing; another process may be appending to it.
 
     Raises:
-        Corrupt: the file is larger than is read, or a line is longer than any entry.
+        Corrupt: a file is too large, a link, or no file.
         OSError: it cannot be read.
     """
-    path = directory / ENTRIES
-    if not path.exists():
-        return []
-    if path.stat().st_size > READ_LIMIT_BYTES:
-        raise Corrupt(f"{ENTRIES} has more than {READ_LIMIT_BYTES} bytes")
-    lines = path.read_bytes().split(b"\n")[:-1]
-    if any(len(line) > ENTRY_LIMIT_BYTES for line in lines):
-        raise Corrupt(f"{ENTRIES} has a line of more than {ENTRY_LIMIT_BYTES} bytes")
-    return lines
+    # The checkpoint first: a log that grows meanwhile must not look as if it had been cut short.
+    checkpoint = read_limited(directory / CHECKPOINT, NOTE_LIMIT_BYTES)
+    *lines, torn = (read_limited(directory / ENTRIES, LOG_LIMIT_BYTES) or b"").split(b"\n")
+    return StoredLog(lines=lines, torn_bytes=len(torn), checkpoint=checkpoint)
 
 
-def read_note(directory: Path) -> bytes | None:
-    """The bytes of a log's checkpoint, or None where there is none.
+def read_limited(path: Path, limit_bytes: int) -> bytes | None:
+    """The bytes of a plain file that somebody else may have prepared; None where there is none.
+
+    What is checked is the file that was opened, whatever the path names a moment later.
 
     Raises:
+        Corrupt: a link, a pipe, a folder or a device, or more bytes than the limit.
         OSError: it cannot be read.
     """
-    path = directory / CHECKPOINT
-    return path.read_bytes() if path.exists() else None
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Corrupt(f"{path} is a link, not a file of its own") from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise Corrupt(f"{path} is not a plain file")
+        with os.fdopen(file, "rb", closefd=False) as opened:
+            data = opened.read(limit_bytes + 1)
+    finally:
+        os.close(file)
+    if len(data) > limit_bytes:
+        raise Corrupt(f"{path} has more than the {limit_bytes} bytes that are read")
+    return data
+
+
+def _write(file: int, data: bytes) -> None:
+    """Write all of it, however little the system takes at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _sync_folder(directory: Path) -> None:
+    """Force a folder's names to disk."""
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
