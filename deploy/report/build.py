@@ -141,7 +141,8 @@ def _record(outcome: RoundOutcome, started_at: datetime) -> RoundRecord:
         end=started_at + timedelta(seconds=outcome.end_seconds),
         answered=outcome.answered,
         missing=outcome.missing,
-        refused=tuple(f"{school} ({code})" for school, code in outcome.refused.items()),
+        refused=outcome.refused,
+        rejected=outcome.rejected,
     )
 
 

@@ -97,14 +97,25 @@ class ConditionScores(_Part):
 
 
 class RoundRecord(_Part):
-    """What happened in one round, as the aggregator saw it."""
+    """What happened in one round, as the aggregator saw it.
+
+    Attributes:
+        round: from 1.
+        start: when the orders left.
+        end: when the round was closed.
+        answered: schools whose update was accepted.
+        missing: schools that did not answer in time.
+        refused: school to the code of its refusal.
+        rejected: school to the check that its contribution failed.
+    """
 
     round: Annotated[int, Field(ge=1)]
     start: AwareDatetime
     end: AwareDatetime
     answered: tuple[str, ...]
     missing: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
+    refused: dict[str, str] = Field(default_factory=dict)
+    rejected: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _ends_after_start(self) -> Self:

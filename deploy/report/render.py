@@ -5,7 +5,7 @@ from __future__ import annotations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fedtrace.deploy.report import charts
+from fedtrace.deploy.report import charts, run_charts
 from fedtrace.deploy.report.model import CONDITIONS, Report, Scores
 
 ENGINES = {
@@ -59,8 +59,8 @@ def render_page(report: Report) -> str:
         charts={
             "auc": charts.auc_by_condition(report),
             "schools": charts.auc_by_school(report),
-            "epsilon": charts.epsilon_by_round(report),
-            "timeline": charts.timeline(report),
+            "epsilon": run_charts.epsilon_by_round(report),
+            "timeline": run_charts.timeline(report),
         },
     )
 

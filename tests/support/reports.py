@@ -41,7 +41,10 @@ def sample_report(
     first_school: str = "school-1",
     bounded: bool = True,
 ) -> Report:
-    """A run of ``schools`` schools in which the last one misses round 2 and refuses round 3."""
+    """A run of ``schools`` schools in which the last one misses round 2 and refuses round 3.
+
+    Without rounds and conditions there is nothing to draw, which is quick.
+    """
     names = (first_school, *(f"school-{number}" for number in range(2, schools + 1)))
     spent = tuple(0.9 * number**0.5 if bounded else None for number in range(1, rounds + 1))
     lines = (
@@ -72,7 +75,7 @@ def sample_report(
         rounds=rounds,
         model="shared-logistic",
         parameters=54,
-        epsilon=spent[-1],
+        epsilon=spent[-1] if spent else None,
         delta=1e-5,
         unit="student",
         adjacency="add-or-remove-one",
@@ -106,7 +109,7 @@ def sample_report(
                 end=START + timedelta(seconds=6.5 * number - 0.7),
                 answered=names if number not in (2, 3) else names[:-1],
                 missing=names[-1:] if number == 2 else (),
-                refused=names[-1:] if number == 3 else (),
+                refused={names[-1]: "R17"} if number == 3 else {},
             )
             for number in range(1, rounds + 1)
         ),
