@@ -133,11 +133,12 @@ class SchoolStore:
         """Write down, before any training, that this event will be spent.
 
         Whether a round may be answered again is the decision's question; that it never goes back
-        is guaranteed here, where two processes cannot both be right. The answer to the plan's
-        round before is dropped: only the newest can be asked for again.
+        is guaranteed here, where two processes cannot both be right. What came before in this
+        plan is over: an entry that is still open is marked as abandoned (and stays spent), and
+        the stored answer is dropped, because only the newest can be asked for again.
 
         Returns:
-            The reservation, for ``commit`` or ``abandon``.
+            The reservation, for ``commit``.
 
         Raises:
             ValueError: the plan has reserved a later round already, or ``now`` has no time zone.
@@ -146,7 +147,10 @@ class SchoolStore:
             last = _last_entry(connection, event.plan_digest)
             if last is not None and event.round < last.round:
                 raise ValueError(f"round {event.round} comes before round {last.round}")
-            old = select(_ledger.c.id).where(_ledger.c.plan_digest == event.plan_digest)
+            before = _ledger.c.plan_digest == event.plan_digest
+            still_open = before & (_ledger.c.state == "reserved")
+            connection.execute(update(_ledger).where(still_open).values(state="abandoned"))
+            old = select(_ledger.c.id).where(before)
             connection.execute(delete(_replies).where(_replies.c.reservation.in_(old)))
             row = {name: getattr(event, name) for name in _EVENT_FIELDS}
             row |= {
@@ -167,7 +171,12 @@ class SchoolStore:
             ValueError: the reservation is not open.
         """
         with writing(self._engine) as connection:
-            _close_entry(connection, reservation, "committed")
+            still_open = (_ledger.c.id == reservation) & (_ledger.c.state == "reserved")
+            changed = connection.execute(
+                update(_ledger).where(still_open).values(state="committed")
+            )
+            if changed.rowcount != 1:
+                raise ValueError(f"reservation {reservation} is not open")
             connection.execute(
                 insert(_replies),
                 [
@@ -175,15 +184,6 @@ class SchoolStore:
                     for name, value in reply.items()
                 ],
             )
-
-    def abandon(self, reservation: int) -> None:
-        """Mark a reservation whose round ended without an answer; what it means is the ledger's.
-
-        Raises:
-            ValueError: the reservation is not open.
-        """
-        with writing(self._engine) as connection:
-            _close_entry(connection, reservation, "abandoned")
 
     def ledger(self) -> tuple[LedgerEntry, ...]:
         """Every entry, oldest first."""
@@ -266,13 +266,6 @@ class SchoolStore:
 def _last_entry(connection: Connection, plan_digest: str) -> Row[Any] | None:
     query = select(_ledger).where(_ledger.c.plan_digest == plan_digest)
     return connection.execute(query.order_by(_ledger.c.id.desc()).limit(1)).first()
-
-
-def _close_entry(connection: Connection, reservation: int, state: str) -> None:
-    still_open = (_ledger.c.id == reservation) & (_ledger.c.state == "reserved")
-    changed = connection.execute(update(_ledger).where(still_open).values(state=state))
-    if changed.rowcount != 1:
-        raise ValueError(f"reservation {reservation} is not open")
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:

@@ -44,20 +44,22 @@ def test_reserved_committed_abandoned(store: SchoolStore) -> None:
     first = reserve(store)
     assert store.ledger() == (LedgerEntry(event=EVENT, state="reserved"),)
     store.commit(first, reply={"manifest": b"m", "payload": b"p"})
-    second = replace(EVENT, round=2)
-    store.abandon(reserve(store, second, "sha256:2"))
+    second, third = replace(EVENT, round=2), replace(EVENT, round=3)
+    lost = reserve(store, second, "sha256:2")
+    reserve(store, third, "sha256:3")
     assert store.ledger() == (
         LedgerEntry(event=EVENT, state="committed"),
         LedgerEntry(event=second, state="abandoned"),
+        LedgerEntry(event=third, state="reserved"),
     )
+    with pytest.raises(ValueError, match="not open"):
+        store.commit(lost, reply={})
     assert store.newest_entry_at() == NOW
 
 
 def test_an_entry_closes_once(store: SchoolStore) -> None:
     reservation = reserve(store)
     store.commit(reservation, reply={"manifest": b"m"})
-    with pytest.raises(ValueError, match="not open"):
-        store.abandon(reservation)
     with pytest.raises(ValueError, match="not open"):
         store.commit(reservation, reply={})
     with pytest.raises(ValueError, match="not open"):
