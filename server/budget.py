@@ -10,7 +10,6 @@ an upper bound for each school; the exact one lies at the school.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -22,11 +21,9 @@ from fedtrace.governance.ledger import (
     would_exceed,
 )
 from fedtrace.governance.plan import RoundKind
+from fedtrace.server.accounting import Kinds, kinds
 from fedtrace.server.consortium import Consortium
 from fedtrace.server.journal import Journal
-
-_Kinds = Counter[tuple[float, float]]
-"""(noise multiplier, sampling rate) -> count."""
 
 
 class JobBudget:
@@ -41,7 +38,7 @@ class JobBudget:
         self._journal = journal
         self._consortium = consortium
         self._plan = journal.signed.plan
-        self._known_to_fit: list[_Kinds] = []
+        self._known_to_fit: list[Kinds] = []
 
     def event(self, kind: RoundKind, number: int, now: datetime, run_id: str) -> PrivacyEvent:
         """What one order costs a student who is there."""
@@ -70,11 +67,11 @@ class JobBudget:
     def _fits(self, needed: Sequence[PrivacyEvent], later: Sequence[PrivacyEvent]) -> bool:
         """Looks at the whole rest of the job first: if that fits, later questions are answered."""
         spent = (*self._journal.events, *needed)
-        if any(_kinds(spent) <= known for known in self._known_to_fit):
+        if any(kinds(spent) <= known for known in self._known_to_fit):
             return True
         for events in ((*spent, *later), spent) if later else (spent,):
             if self._holds(events):
-                self._known_to_fit.append(_kinds(events))
+                self._known_to_fit.append(kinds(events))
                 return True
         return False
 
@@ -86,10 +83,3 @@ class JobBudget:
             delta=self._plan.privacy.delta,
             epsilon=self._consortium.accountant,
         )
-
-
-def _kinds(events: Sequence[PrivacyEvent]) -> _Kinds:
-    kinds: _Kinds = Counter()
-    for event in events:
-        kinds[event.noise_multiplier, event.sampling_rate] += event.count
-    return kinds

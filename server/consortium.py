@@ -31,6 +31,7 @@ from fedtrace.governance.log.log import Log
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.signing import Signer, generate_key
 from fedtrace.privacy.accounting import epsilon
+from fedtrace.server.accounting import remembering
 from fedtrace.server.files import write_durably
 from fedtrace.server.plans import PlanShelf
 from fedtrace.server.publishing import publish
@@ -217,7 +218,7 @@ def open_consortium(
         log=log,
         plans=PlanShelf(home / PLANS_FOLDER),
         registry=ModelRegistry(home / MODELS_FOLDER),
-        accountant=accountant,
+        accountant=remembering(accountant),
         entropy=entropy,
     )
 

@@ -31,7 +31,7 @@ from fedtrace.server.codec import checkpoint_spec, decode, encode, histograms_sp
 from fedtrace.server.consortium import Consortium
 from fedtrace.server.head import Head
 from fedtrace.server.journal import Journal
-from fedtrace.server.outcome import EvaluationOutcome, JobOutcome, RoundOutcome
+from fedtrace.server.outcome import EvaluationOutcome, JobOutcome, Receipt, RoundOutcome, verdicts
 from fedtrace.server.registry import CARD_FILE, MODEL_FILE
 
 
@@ -147,15 +147,20 @@ def _run(journal: Journal, rounds: Sequence[RoundOutcome]) -> RunSection:
 
 
 def _schools(members: Sequence[str], rounds: Sequence[RoundOutcome]) -> tuple[SchoolSection, ...]:
+    """What became of every school's answers, counted over the training rounds."""
+    final: dict[str, list[Receipt]] = {school: [] for school in members}
+    for outcome in rounds:
+        for school, receipt in verdicts(outcome.receipts).items():
+            final.setdefault(school, []).append(receipt)
     return tuple(
         SchoolSection(
             name=school,
-            answered=sum(school in outcome.answered for outcome in rounds),
-            missing=sum(school in outcome.missing for outcome in rounds),
-            refused=dict(Counter(o.refused[school] for o in rounds if school in o.refused)),
-            rejected=dict(Counter(o.rejected[school] for o in rounds if school in o.rejected)),
+            answered=sum(receipt.disposition == "accepted" for receipt in receipts),
+            missing=sum(receipt.disposition == "missing" for receipt in receipts),
+            refused=dict(Counter(r.code for r in receipts if r.disposition == "refused")),
+            rejected=dict(Counter(r.code for r in receipts if r.disposition == "rejected")),
         )
-        for school in members
+        for school, receipts in final.items()
     )
 
 

@@ -47,6 +47,7 @@ class JobRecord(Document):
     state: State
     reason: EndReason | None
     round: Count
+    finished: Count
     attempt: Count
     checkpoint_digest: Digest
     optimiser_digest: Digest
@@ -87,6 +88,7 @@ class Head:
         state: what is being asked for, or ``closed``.
         reason: why training ended; None while it goes on.
         round: the last round that was closed with a checkpoint; 0 before the first.
+        finished: rounds that are over, whether closed or given up, the evaluation included.
         checkpoint_digest: the checkpoint that round left, or the plan's initial parameters.
         optimiser_digest: the optimiser's memory that belongs to it.
         model_digest: the released model; None until training ended, or where none is released.
@@ -103,6 +105,7 @@ class Head:
     state: State
     reason: EndReason | None
     round: int
+    finished: int
     checkpoint_digest: str
     optimiser_digest: str
     model_digest: str | None
@@ -123,6 +126,7 @@ class Head:
             state=self.state,
             reason=self.reason,
             round=self.round,
+            finished=self.finished,
             attempt=opened.attempt if opened else 0,
             checkpoint_digest=self.checkpoint_digest,
             optimiser_digest=self.optimiser_digest,

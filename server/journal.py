@@ -82,9 +82,9 @@ class Journal:
         self._records = {record.round: record for record in records if record.round}
         if finished:
             self._record_digest = open_seal(finished[-1].record, key)[1]
-        if head.previous_record_digest != self._record_digest and (
-            not finished or finished[-1].record != stored.seal
-        ):
+        ended_by_head = bool(finished) and finished[-1].record == stored.seal
+        follows = ended_by_head or head.previous_record_digest == self._record_digest
+        if len(finished) != head.finished or not follows:
             raise Corrupt(f"run {head.run_id} does not follow its last finished round")
         require_closed_round(self._consortium.log, head)
         parameters = self.signed.plan.model.parameters

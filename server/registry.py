@@ -69,6 +69,8 @@ class ModelRegistry:
         Raises:
             Corrupt: a file is missing or changed, or the model is not the expected one.
         """
+        if name not in self.names():
+            raise Corrupt(f"there is no model {name} here")
         folder = self._directory / name
         try:
             model = (folder / MODEL_FILE).read_bytes()

@@ -158,6 +158,7 @@ class _Job:
             state="training",
             reason=None,
             round=0,
+            finished=0,
             checkpoint_digest=digest(initial.parameters),
             optimiser_digest=digest(initial.optimiser),
             model_digest=None,
@@ -239,6 +240,7 @@ class _Job:
             head=replace(
                 self._next_version(),
                 round=number,
+                finished=self.journal.head.finished + 1,
                 checkpoint_digest=digest(stored.parameters),
                 optimiser_digest=digest(stored.optimiser),
                 open=None,
@@ -271,7 +273,7 @@ class _Job:
     def _given_up(self, answers: Answers, reason: EndReason, now: datetime) -> _Step:
         """The round leaves nothing: training ends with the checkpoint before it."""
         head = self.journal.head
-        step = _Step(head=replace(self._next_version(), open=None))
+        step = _Step(head=replace(self._next_version(), finished=head.finished + 1, open=None))
         step.writes = self._finished(answers, now, closed=False, left=head.checkpoint_digest)
         self._log_receipts(step, answers)
         self._log_failure(step, answers, reason)
@@ -280,9 +282,10 @@ class _Job:
 
     def _evaluated(self, answers: Answers, now: datetime) -> _Step:
         """The evaluation came back, or too little of it; the job ends either way."""
+        head = self.journal.head
         reached = answers.accepted >= self._plan.schools.minimum_per_round
-        step = _Step(head=replace(self._next_version(), open=None))
-        left = self.journal.head.model_digest or ""
+        step = _Step(head=replace(self._next_version(), finished=head.finished + 1, open=None))
+        left = head.model_digest or ""
         step.writes = self._finished(answers, now, closed=reached, left=left)
         self._log_receipts(step, answers)
         if reached:

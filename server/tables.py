@@ -28,6 +28,7 @@ runs = Table(
     Column("state", String(16), nullable=False),
     Column("reason", String(32), nullable=True),
     Column("round", Integer, nullable=False),
+    Column("finished", Integer, nullable=False),
     Column("checkpoint_digest", String(80), nullable=False),
     Column("optimiser_digest", String(80), nullable=False),
     Column("model_digest", String(80), nullable=True),

@@ -7,9 +7,11 @@ checkpoint, so that two runs of the same job can be compared bit for bit.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,11 @@ import numpy as np
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Member
 from fedtrace.governance.manifest import Manifest, RefusalNotice, sign_manifest, sign_refusal
-from fedtrace.governance.orders import RoundOrder, open_order
+from fedtrace.governance.orders import ORDER_TYPE, RoundOrder
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.governance.refusals import RefusalCode
-from fedtrace.governance.signing import Signer, generate_key
+from fedtrace.governance.signing import Signer, generate_key, unverified_payload
 from fedtrace.server.codec import checkpoint_spec, encode, histograms_spec, update_spec
 from fedtrace.server.consortium import Consortium, initialise_consortium, open_consortium
 from fedtrace.server.ports import Reply, Request
@@ -90,8 +92,6 @@ def _plan_json(
     parameters: int,
     aggregation: Mapping[str, object],
 ) -> str:
-    import json
-
     return json.dumps(
         {
             "name": "pilot",
@@ -162,9 +162,7 @@ class World:
 
     def open(self) -> Consortium:
         """The consortium as a fresh process would open it."""
-        return open_consortium(
-            self.home, accountant=cheap_epsilon, entropy=counting_entropy()
-        )
+        return open_consortium(self.home, accountant=cheap_epsilon, entropy=counting_entropy())
 
     def transport(self, fault: Fault | None = None) -> ScriptedTransport:
         return ScriptedTransport(world=self, fault=fault or (lambda school, order, reply: [reply]))
@@ -222,21 +220,25 @@ class ScriptedTransport:
             self.world.clock.time = deadline
 
     def _order(self, envelope: bytes) -> RoundOrder:
-        from fedtrace.governance.charter import Charter
-
         if envelope not in self.orders:
             self.orders.append(envelope)
-        charter = Charter.from_bytes((self.world.home / "charter.json").read_bytes())
-        return open_order(envelope, charter.aggregator.public_key).order
+        return order_in(envelope)
+
+
+@lru_cache(maxsize=64)
+def order_in(envelope: bytes) -> RoundOrder:
+    """The order in an envelope; that the aggregator signed it is the gate's business."""
+    return RoundOrder.from_bytes(unverified_payload(envelope, ORDER_TYPE))
+
+
+@lru_cache(maxsize=64)
+def order_digest(order: RoundOrder) -> str:
+    return order.digest()
 
 
 def honest_reply(world: World, school: str, request: Request) -> dict[str, bytes]:
     """What an honest school sends: made up, but signed and within all bounds."""
-    import json
-    from base64 import b64decode
-
-    payload_bytes = b64decode(json.loads(request["order"])["payload"])
-    order = RoundOrder.from_bytes(payload_bytes)
+    order = order_in(request["order"])
     return signed_reply(world, school, order, payload_of(world, school, order))
 
 
@@ -256,6 +258,7 @@ def signed_reply(
     school: str,
     order: RoundOrder,
     payload: bytes,
+    /,
     *,
     signer: Signer | None = None,
     **changes: object,
@@ -267,7 +270,7 @@ def signed_reply(
         run_id=order.run_id,
         round=order.round,
         kind=order.kind,
-        order_digest=order.digest(),
+        order_digest=order_digest(order),
         nonce=order.nonce,
         update_digest=digest(payload),
         payload_bytes=len(payload),
@@ -280,7 +283,7 @@ def signed_reply(
 
 
 def refusal(
-    world: World, school: str, order: RoundOrder, code: RefusalCode, **changes: object
+    world: World, school: str, order: RoundOrder, code: RefusalCode, /, **changes: object
 ) -> dict[str, bytes]:
     notice = RefusalNotice(
         school=school,
