@@ -83,9 +83,11 @@ class Trainer:
             self._plan.data.max_sequence, np.random.default_rng(seed)
         )
         total = np.zeros(parameters.shape, dtype=np.float64)
-        for batch, _ in batches(sample, ROWS_PER_BATCH):
+        for batch, rows in batches(sample, ROWS_PER_BATCH):
             gradients = self._engine.clipped_sum(
-                partial(student_losses, self._model, batch), clipping_norm=privacy.clipping_norm
+                partial(student_losses, self._model, batch),
+                clipping_norm=privacy.clipping_norm,
+                lengths=torch.from_numpy(sample.lengths[rows]),
             )
             total -= gradients.total
         return add_gaussian_noise(

@@ -37,9 +37,9 @@ from fedtrace.models.parameters import fingerprint, to_vector
 from fedtrace.privacy.accounting import GaussianEvent, calibrate_noise
 
 DELTA = 1e-5
-EVALUATION_SHARE = 0.1
+EVALUATION_SHARE = 0.25
 """Part of epsilon that the evaluation alone may spend; composition makes it cost less."""
-EVALUATION_BINS = 50
+EVALUATION_BINS = 20
 MAX_SEQUENCE = 200
 SECOND_MOMENTUM = 0.99
 
@@ -73,26 +73,37 @@ class Job:
     seed: int
 
 
-def draft_plan(job: Job, *, valid_from: datetime, valid_until: datetime) -> tuple[Plan, bytes]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Training:
+    """The sections of a plan that say how to train; the rest says with whom and on what."""
+
+    spec: ModelSpec
+    max_sequence: int
+    rounds: int
+    privacy: PrivacySection
+    aggregation: AggregationSection
+    evaluation: EvaluationSection
+
+
+def draft_plan(
+    job: Job, *, valid_from: datetime, valid_until: datetime, like: Plan | None = None
+) -> tuple[Plan, bytes]:
     """The plan, and the safetensors bytes of the parameters that round 1 starts from.
+
+    Args:
+        job: with whom, on what, and within which epsilon.
+        valid_from: no round before it.
+        valid_until: no round from it on.
+        like: a plan whose model, rounds, privacy, aggregation and evaluation are taken over as
+            they are; then the job's architecture, epsilon and rounds say nothing.
 
     Raises:
         ValueError: an epsilon that no noise can reach, or a number outside its range.
     """
-    defaults = DEFAULTS[job.architecture]
-    spec = ModelSpec(
-        architecture=job.architecture,
-        skills=len(job.catalogue),
-        hidden_size=defaults.hidden_size,
-        embedding_size=defaults.embedding_size,
-    )
-    model = build(spec, seed=job.seed)
+    training = _training_like(like, job) if like else _default_training(job)
+    model = build(training.spec, seed=job.seed)
     initial = to_vector(model)
     initial_parameters = bytes(save({"parameters": initial}))
-    rounds = job.rounds or defaults.rounds
-    evaluation_noise = calibrate_noise(
-        target_epsilon=EVALUATION_SHARE * job.epsilon, delta=DELTA, sampling_rate=1.0, rounds=1
-    )
     plan = Plan(
         name=job.name,
         purpose="learning_research",
@@ -101,17 +112,59 @@ def draft_plan(job: Job, *, valid_from: datetime, valid_until: datetime) -> tupl
         valid_from=valid_from,
         valid_until=valid_until,
         schools=SchoolsSection(members=job.schools, minimum_per_round=job.minimum_per_round),
-        data=_data(job.catalogue),
+        data=_data(job.catalogue, training.max_sequence),
         model=ModelSection(
-            architecture=job.architecture,
-            hidden_size=spec.hidden_size,
-            embedding_size=spec.embedding_size,
+            architecture=training.spec.architecture,
+            hidden_size=training.spec.hidden_size,
+            embedding_size=training.spec.embedding_size,
             parameters=initial.size,
             schema_fingerprint=fingerprint(model),
             initial_parameters_digest=digest(initial_parameters),
         ),
         app=AppSection(fab_digest=fab_digest()),
-        rounds=RoundsSection(count=rounds, deadline_seconds=job.deadline_seconds),
+        rounds=RoundsSection(count=training.rounds, deadline_seconds=job.deadline_seconds),
+        privacy=training.privacy,
+        aggregation=training.aggregation,
+        evaluation=training.evaluation,
+        retention=RetentionSection(updates="P0D", checkpoints="P90D", model="P3Y", log="P10Y"),
+        release=ReleaseSection(to="members", minimum_rounds=1),
+        oversight=OversightSection(may_stop=("school", "privacy_officer", "consortium")),
+        terms=TermsSection(no_reidentification=True, no_redisclosure=True),
+    )
+    return plan, initial_parameters
+
+
+def _training_like(like: Plan, job: Job) -> _Training:
+    return _Training(
+        spec=ModelSpec(
+            architecture=like.model.architecture,
+            skills=len(job.catalogue),
+            hidden_size=like.model.hidden_size,
+            embedding_size=like.model.embedding_size,
+        ),
+        max_sequence=like.data.max_sequence,
+        rounds=like.rounds.count,
+        privacy=like.privacy.model_copy(update={"planned_students": job.planned_students}),
+        aggregation=like.aggregation,
+        evaluation=like.evaluation,
+    )
+
+
+def _default_training(job: Job) -> _Training:
+    defaults = DEFAULTS[job.architecture]
+    rounds = job.rounds or defaults.rounds
+    evaluation_noise = calibrate_noise(
+        target_epsilon=EVALUATION_SHARE * job.epsilon, delta=DELTA, sampling_rate=1.0, rounds=1
+    )
+    return _Training(
+        spec=ModelSpec(
+            architecture=job.architecture,
+            skills=len(job.catalogue),
+            hidden_size=defaults.hidden_size,
+            embedding_size=defaults.embedding_size,
+        ),
+        max_sequence=MAX_SEQUENCE,
+        rounds=rounds,
         privacy=_privacy(job, defaults, rounds=rounds, evaluation_noise=evaluation_noise),
         aggregation=AggregationSection(
             optimiser="adam",
@@ -122,15 +175,10 @@ def draft_plan(job: Job, *, valid_from: datetime, valid_until: datetime) -> tupl
             average_last=min(defaults.average_last, max(1, rounds // 2)),
         ),
         evaluation=EvaluationSection(noise_multiplier=evaluation_noise, bins=EVALUATION_BINS),
-        retention=RetentionSection(updates="P0D", checkpoints="P90D", model="P3Y", log="P10Y"),
-        release=ReleaseSection(to="members", minimum_rounds=1),
-        oversight=OversightSection(may_stop=("school", "privacy_officer", "consortium")),
-        terms=TermsSection(no_reidentification=True, no_redisclosure=True),
     )
-    return plan, initial_parameters
 
 
-def _data(catalogue: Catalogue) -> DataSection:
+def _data(catalogue: Catalogue, max_sequence: int) -> DataSection:
     performance: Category = "student_in_app_performance"
     return DataSection(
         fields=(
@@ -139,7 +187,7 @@ def _data(catalogue: Catalogue) -> DataSection:
             DataField(name="correct", category=performance, transform="zero_or_one"),
             DataField(name="order", category="application_use", transform="rank"),
         ),
-        max_sequence=MAX_SEQUENCE,
+        max_sequence=max_sequence,
         min_students=1,
         skills=len(catalogue),
         skill_catalogue_digest=catalogue.digest(),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from fedtrace.deploy.cli import audit, demo, plan, school, simulate
+from fedtrace.deploy.cli.audit import app as audit
+from fedtrace.deploy.cli.demo import demo
+from fedtrace.deploy.cli.plan import app as plan
+from fedtrace.deploy.cli.school import app as school
+from fedtrace.deploy.cli.simulate import simulate
 
 app = typer.Typer(
     name="fedtrace",
@@ -16,11 +20,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # a traceback must never print student data
 )
-app.command("demo")(demo.demo)
-app.command("simulate")(simulate.simulate)
-app.add_typer(plan.app, name="plan")
-app.add_typer(school.app, name="school")
-app.add_typer(audit.app, name="audit")
+app.command("demo")(demo)
+app.command("simulate")(simulate)
+app.add_typer(plan, name="plan")
+app.add_typer(school, name="school")
+app.add_typer(audit, name="audit")
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -35,6 +36,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from fedtrace.deploy.report import Report, write_report
 from fedtrace.governance.errors import BudgetExhausted, Corrupt, PolicyError, Rejected
 from fedtrace.governance.refusals import Refused
 
@@ -118,3 +120,24 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=console(),
     )
+
+
+def finish_with_report(report: Report, out: Path, *, json: bool, progress: Progress) -> NoReturn:
+    """Write the report, say where it is and what it found, and end with its exit code."""
+    _, html_path = write_report(report, out)
+    progress.stop()
+    if json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        for line in report.verification_lines:
+            if line.status != "PASS":
+                print_lines(f"{line.status:4}  {line.sentence}")
+        passed = sum(line.status == "PASS" for line in report.verification_lines)
+        print_lines(f"verified: {report.verification}, {passed} checks passed")
+        for condition, scores in report.metrics.items():
+            auc = "-" if scores.pooled.auc is None else f"{scores.pooled.auc:.4f}"
+            print_lines(f"AUC on test students, {condition}: {auc}")
+        print_lines(report.epsilon_sentence)
+        print_lines(f"report: {html_path}\nchecked again with: fedtrace audit verify {out}")
+    codes = {"PASS": ExitCode.DONE, "WARN": ExitCode.WARNING, "FAIL": ExitCode.BAD_INPUT}
+    raise typer.Exit(int(codes[report.verification]))

@@ -23,11 +23,15 @@ _ANSWERS: Mapping[str, int] = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Which columns of the table to read; the others are never stored."""
+    """Which columns of the table to read; the others are never stored.
+
+    ``item`` takes the place of ``skill`` in a table that has no skills.
+    """
 
     school: str = "school"
     student: str = "student"
     skill: str = "skill"
+    item: str | None = None
     order: str = "seq"
     correct: str = "correct"
 
@@ -134,7 +138,10 @@ def _rows(lines: Iterable[str], columns: Columns) -> Iterator[tuple[int, Sequenc
     """Row number from 1, and school, student, skill, order, correct."""
     reader = csv.reader(lines)
     header = next(reader, [])
-    wanted = (columns.school, columns.student, columns.skill, columns.order, columns.correct)
+    skill = columns.skill
+    if skill not in header and columns.item is not None:
+        skill = columns.item
+    wanted = (columns.school, columns.student, skill, columns.order, columns.correct)
     for name in wanted:
         if name not in header:
             raise ValueError(f"there is no column {name!r}; the header has: {', '.join(header)}")

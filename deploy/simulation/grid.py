@@ -30,7 +30,7 @@ def deliver(node_id: int, message: Message, node: Node) -> Iterable[Message]:  #
     yield node(message)
 
 
-class InProcessGrid(Grid):
+class InProcessGrid(Grid):  # type: ignore[misc]  # Flower is not followed by mypy
     """Flower's Grid over plain function calls.
 
     Args:

@@ -58,9 +58,7 @@ def run_in_process(
         nodes = {node: partial(_answer, schools[name], time) for node, name in names.items()}
         consortium = opened.enter_context(closing(open_consortium(workspace.consortium_home)))
         grid = InProcessGrid(nodes, transport=transport)
-        return run_job(
-            consortium, plan_digest, GridTransport(grid, names), time, progress=progress
-        )
+        return run_job(consortium, plan_digest, GridTransport(grid, names), time, progress=progress)
 
 
 def _open(homes: Mapping[str, Path], opened: ExitStack) -> dict[str, School]:

@@ -1,0 +1,67 @@
+"""Options that several commands share, so that one word means one thing everywhere."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedtrace.deploy.simulation.answers import Columns
+
+
+class ModelChoice(StrEnum):
+    """The architectures that a plan can name."""
+
+    DKT = "dkt"
+    PFA = "pfa"
+    SHARED_LOGISTIC = "shared-logistic"
+    RESIDUAL_DKT = "residual-dkt"
+
+
+SchoolColumn = Annotated[
+    str | None, typer.Option("--school-column", help="The column that names the school.")
+]
+StudentColumn = Annotated[str, typer.Option("--student-column", help="The student's number.")]
+SkillColumn = Annotated[str, typer.Option("--skill-column", help="The skill that was practised.")]
+ItemColumn = Annotated[
+    str | None,
+    typer.Option("--item-column", help="Takes the place of the skill where the table has none."),
+]
+OrderColumn = Annotated[str, typer.Option("--order-column", help="Sorts a student's answers.")]
+CorrectColumn = Annotated[str, typer.Option("--correct-column", help="The answer: 0 or 1.")]
+Epsilon = Annotated[
+    float,
+    typer.Option(
+        "--epsilon", min=0.01, max=1000, help="Of the whole job for one student, at delta 1e-5."
+    ),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, help="Of the split and the initial model; never of noise.")
+]
+Home = Annotated[Path, typer.Option("--home", help="The school's home folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
+
+
+def table_columns(
+    *,
+    path: Path,
+    school: str | None,
+    student: str,
+    skill: str,
+    item: str | None,
+    order: str,
+    correct: str,
+) -> Columns:
+    """The columns of a table of answers.
+
+    Raises:
+        ValueError: the school's column was not named.
+        OSError: the table cannot be read.
+    """
+    if school is None:
+        raise ValueError(f"which column of {path} names the school? Add --school-column NAME.")
+    return Columns(
+        school=school, student=student, skill=skill, item=item, order=order, correct=correct
+    )
