@@ -1,0 +1,18 @@
+# One line a target. FEDTRACE_DATA=DIR adds the measurements on real data; ONLY=NAME picks a benchmark.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN = .venv/bin
+RUN = OMP_NUM_THREADS=1
+
+.PHONY: demo test test-system check bench venv
+
+demo: venv ; $(BIN)/fedtrace demo
+test: venv ; $(RUN) $(BIN)/python -m pytest -q
+test-system: venv ; $(RUN) $(BIN)/python -m pytest -q -m system
+check: venv ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+bench: venv ; $(RUN) PYTHONPATH=tests $(BIN)/python -m bench $(ONLY)
+venv: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
