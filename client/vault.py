@@ -37,16 +37,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from fedtrace.client.consent import ConsentRegister
+from fedtrace.client.erasure import Erasure, pieces, require_absent
 from fedtrace.client.sealing import AnswerArray, Sealer, SkillArray, StudentRecord
 from fedtrace.client.sqlite import drop_deleted_pages, open_database, reading, to_utc, writing
 from fedtrace.governance.consent import is_eligible
-from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.plan import LegalBasis
 
 _Item = TypeVar("_Item")
 
 _CHUNK_STUDENTS = 500
-_NEEDLE_BYTES = 48
 _TOKEN_BYTES = 16
 
 
@@ -89,14 +88,6 @@ class VaultSummary:
     students: int
     by_fold: Mapping[Fold, int]
     past_retention: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Erasure:
-    """Evidence that a student's record is gone: what was searched for its bytes, in vain."""
-
-    files: int
-    searched_bytes: int
 
 
 class Vault:
@@ -290,8 +281,10 @@ class Vault:
         with writing(self._engine) as connection:
             connection.execute(delete(_students).where(_students.c.token == token))
         drop_deleted_pages(self._engine, ("keys", "main"))
-        needles = [token.encode(), row.external_id_hash, *_pieces(row.record)]
-        return self._search(needles if wrapped_key is None else [*needles, wrapped_key])
+        needles = [token.encode(), row.external_id_hash, *pieces(row.record)]
+        if wrapped_key is not None:
+            needles.append(wrapped_key)
+        return require_absent(self._directory, needles)
 
     def _add_chunk(
         self,
@@ -336,16 +329,6 @@ class Vault:
         connection.execute(upsert, list(rows.values()))
         return [known[hashed][0] for hashed in hashes]
 
-    def _search(self, needles: Sequence[bytes]) -> Erasure:
-        files = [path for path in sorted(self._directory.iterdir()) if path.is_file()]
-        searched = 0
-        for path in files:
-            content = path.read_bytes()
-            searched += len(content)
-            if any(needle in content for needle in needles):
-                raise Corrupt(f"bytes of an erased record are still in {path.name}")
-        return Erasure(files=len(files), searched_bytes=searched)
-
 
 def _with_key(query: Select[Any]) -> Select[Any]:
     """Only students whose record can be opened: an erasure cut short leaves a row without a key."""
@@ -356,14 +339,6 @@ def _draw_fold() -> Fold:
     """70 % train, 10 % validation, 20 % test, by a coin that nobody outside can predict."""
     coin = secrets.randbelow(10)
     return Fold.TRAIN if coin < 7 else Fold.VALIDATION if coin < 8 else Fold.TEST
-
-
-def _pieces(record: bytes) -> list[bytes]:
-    """Stretches of a sealed record, short enough that some lie whole within a database page."""
-    return [
-        record[start : start + _NEEDLE_BYTES]
-        for start in range(0, len(record) - _NEEDLE_BYTES + 1, _NEEDLE_BYTES)
-    ]
 
 
 def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:

@@ -1,0 +1,59 @@
+"""The pages about a school's files say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fedtrace.client.consent import COLUMNS, ITEMS, read_consent
+from fedtrace.client.ingest.catalogue import MIN_STUDENTS_PER_SKILL, load_catalogue
+from fedtrace.client.ingest.mapping import Columns, Mapping, load_mapping
+from fedtrace.client.ingest.report import Reason
+from fedtrace.client.vault import Fold
+from fedtrace.governance.consent import Authority, ConsentState
+
+FORMATS = Path(__file__).resolve().parents[3] / "docs" / "formats"
+
+
+def page(name: str) -> str:
+    return (FORMATS / name).read_text(encoding="utf-8")
+
+
+def block(text: str, language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_mapping_page() -> None:
+    text = page("csv-mapping.md")
+    mapping = load_mapping(block(text, "toml"))
+    assert mapping.delimiter == ";"
+    assert mapping.columns.order == "Answered at"
+    assert load_catalogue(block(text, "json").strip().encode()).to_json() in text.encode()
+    for reason in Reason:
+        assert f"| {reason} |" in text
+    for key in (*(f"columns.{name}" for name in Columns.model_fields), *Mapping.model_fields):
+        assert f"`{key}" in text or key in ("columns", "answers"), key
+    defaults = Mapping(columns=mapping.columns).answers
+    assert f"`{' '.join(defaults.right)}`" in text
+    assert f"`{' '.join(defaults.wrong)}`" in text
+    assert MIN_STUDENTS_PER_SKILL == 5
+
+
+def test_the_consent_page(tmp_path: Path) -> None:
+    text = page("consent-csv.md")
+    example = tmp_path / "consent.csv"
+    example.write_text(block(text, "csv"), encoding="utf-8")
+    register = read_consent(example, {"4711": "a" * 32, "4712": "b" * 32}.get)
+    assert len(register.records) == 3
+    for word in (*COLUMNS, *ITEMS, *ConsentState, *Authority):
+        assert f"`{word}`" in text
+
+
+def test_the_vault_page() -> None:
+    text = page("vault.md")
+    for fold in Fold:
+        assert f"`{fold}`" in text
+    for label in ("record of", "data key of"):
+        assert f"`fedtrace vault 1: {label} <token>`" in text
