@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from fedtrace.deploy.audit import verify_path
 from fedtrace.deploy.cli.output import plain_errors, print_json, print_lines
 
 app = typer.Typer(help="Check logs and promises offline.", no_args_is_help=True)
@@ -33,6 +32,8 @@ def verify(
     Prints one plain line a check, PASS, WARN or FAIL. Exit code 0: all pass; 1: something needs
     a person's eye; 2: a check failed.
     """
+    from fedtrace.deploy.audit import verify_path
+
     with plain_errors():
         verdict = verify_path(path)
     if json:

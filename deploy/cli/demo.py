@@ -51,7 +51,7 @@ def demo(
     Starts a SuperLink and, for each school, a SuperNode and a gate that speak TLS on loopback.
     Ends by verifying every log; writes OUT/report.json and OUT/report.html.
     """
-    from fedtrace.deploy.demo import DemoSettings, run_demo  # loads torch: not for --help
+    from fedtrace.deploy.demo import DemoSettings, run_demo
     from fedtrace.deploy.simulation.answers import Columns
 
     with plain_errors(), progress_bar() as progress:

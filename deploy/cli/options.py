@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedtrace.deploy.simulation.answers import Columns
+if TYPE_CHECKING:
+    from fedtrace.deploy.simulation.answers import Columns
 
 
 class ModelChoice(StrEnum):
@@ -60,6 +61,8 @@ def table_columns(
         ValueError: the school's column was not named.
         OSError: the table cannot be read.
     """
+    from fedtrace.deploy.simulation.answers import Columns
+
     if school is None:
         raise ValueError(f"which column of {path} names the school? Add --school-column NAME.")
     return Columns(

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -36,9 +36,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from fedtrace.deploy.report import Report, write_report
 from fedtrace.governance.errors import BudgetExhausted, Corrupt, PolicyError, Rejected
 from fedtrace.governance.refusals import Refused
+
+if TYPE_CHECKING:
+    from fedtrace.deploy.report.model import Report
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +126,8 @@ def progress_bar() -> Progress:
 
 def finish_with_report(report: Report, out: Path, *, json: bool, progress: Progress) -> NoReturn:
     """Write the report, say where it is and what it found, and end with its exit code."""
+    from fedtrace.deploy.report.write import write_report
+
     _, html_path = write_report(report, out)
     progress.stop()
     if json:

@@ -16,7 +16,6 @@ from fedtrace.governance.lint import lint as lint_plan
 from fedtrace.governance.plan import Plan, load_toml
 from fedtrace.governance.plan_signing import join_plan, sign_plan
 from fedtrace.governance.signing import Signer
-from fedtrace.privacy.accounting import epsilon, epsilon_sentence
 
 app = typer.Typer(help="Read, check and sign plans.", no_args_is_help=True)
 
@@ -41,6 +40,8 @@ def lint(
     Recomputes epsilon from noise, sampling rate and rounds. Exit code 0: nothing found; 1: only
     warnings; 2: an error, and no school should sign this.
     """
+    from fedtrace.privacy.accounting import epsilon
+
     with plain_errors():
         findings = lint_plan(
             _load(path),
@@ -69,6 +70,8 @@ def explain(
     ] = None,
 ) -> None:
     """Say on one page, in plain words, what a plan allows and what it promises."""
+    from fedtrace.privacy.accounting import epsilon, epsilon_sentence
+
     with plain_errors():
         page = explain_plan(
             _load(path),

@@ -8,14 +8,8 @@ from typing import Annotated
 
 import typer
 
-from fedtrace.client.ingest.assistments import ASSISTMENTS_2009
-from fedtrace.client.ingest.catalogue import load_catalogue
-from fedtrace.client.ingest.mapping import load_mapping
-from fedtrace.client.keys import create_keys
-from fedtrace.client.school import initialise_school, open_school
 from fedtrace.deploy.cli.options import Home, Json
 from fedtrace.deploy.cli.output import ExitCode, plain_errors, print_json, print_lines
-from fedtrace.deploy.status import school_status
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.policy import load_policy_toml
 
@@ -30,6 +24,8 @@ def school() -> None:
 @app.command()
 def keys(home: Home) -> None:
     """Make the school's keys and print the public halves, for the consortium's charter."""
+    from fedtrace.client.keys import create_keys
+
     with plain_errors():
         made = create_keys(home / "keys")
     print_json({"public_key": made.public_key, "log_public_key": made.log_public_key})
@@ -42,6 +38,8 @@ def init(
     policy: Annotated[Path, typer.Option(help="The school's policy, as TOML.")],
 ) -> None:
     """Make the school's home around its keys, from charter and policy."""
+    from fedtrace.client.school import initialise_school
+
     with plain_errors():
         opened = initialise_school(
             home,
@@ -70,6 +68,11 @@ def import_(
 
     Exit code 0: all rows were used; 1: some rows were rejected, with the reasons.
     """
+    from fedtrace.client.ingest.assistments import ASSISTMENTS_2009
+    from fedtrace.client.ingest.catalogue import load_catalogue
+    from fedtrace.client.ingest.mapping import load_mapping
+    from fedtrace.client.school import open_school
+
     with plain_errors(), open_school(home) as opened:
         report = opened.import_csv(
             csv,
@@ -92,6 +95,8 @@ def accept(
     catalogue: Annotated[Path, typer.Option(help="The plan's catalogue.json.")],
 ) -> None:
     """Take part in a plan that enough schools have signed, this one among them."""
+    from fedtrace.client.school import open_school
+
     with plain_errors(), open_school(home) as opened:
         signed = opened.accept_plan(
             envelope.read_bytes(), catalogue.read_bytes(), now=datetime.now(UTC)
@@ -105,6 +110,9 @@ def status(home: Home, json: Json = False) -> None:
 
     Exit code 0: ready to train; 1: something needs a person.
     """
+    from fedtrace.client.school import open_school
+    from fedtrace.deploy.status import school_status
+
     with plain_errors(), open_school(home) as opened:
         found = school_status(opened, now=datetime.now(UTC))
     if json:
@@ -129,5 +137,7 @@ def resume(home: Home) -> None:
 
 
 def _switch(home: Path, *, on: bool) -> None:
+    from fedtrace.client.school import open_school
+
     with plain_errors(), open_school(home) as opened:
         opened.set_kill_switch(on, now=datetime.now(UTC))

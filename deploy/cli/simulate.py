@@ -61,7 +61,7 @@ def simulate(
     Runs the same code as a deployment, without a network. Writes OUT/report.json and
     OUT/report.html.
     """
-    from fedtrace.deploy.simulation.simulate import SimulateSettings  # loads torch: not for --help
+    from fedtrace.deploy.simulation.simulate import SimulateSettings
     from fedtrace.deploy.simulation.simulate import simulate as run
     from fedtrace.server.outcome import JobEvent
 
