@@ -15,10 +15,12 @@ from fedtrace.deploy.cli.options import (
     Json,
     ModelChoice,
     OrderColumn,
+    Out,
     SchoolColumn,
     Seed,
     SkillColumn,
     StudentColumn,
+    free_folder,
     table_columns,
 )
 from fedtrace.deploy.cli.output import finish_with_report, plain_errors, progress_bar
@@ -41,9 +43,7 @@ def demo(
     order_column: OrderColumn = "seq",
     correct_column: CorrectColumn = "correct",
     seed: Seed = 0,
-    out: Annotated[Path, typer.Option(help="A new folder for everything that is made.")] = Path(
-        "fedtrace-demo"
-    ),
+    out: Out = None,
     json: Json = False,
 ) -> None:
     """Train one model in several schools on this machine, over a real Flower deployment.
@@ -54,6 +54,7 @@ def demo(
     from fedtrace.deploy.demo import DemoSettings, run_demo
     from fedtrace.deploy.simulation.answers import Columns
 
+    folder = out or free_folder("fedtrace-demo")
     with plain_errors(), progress_bar() as progress:
         columns = Columns()
         if data is not None:
@@ -76,11 +77,11 @@ def demo(
                 data=data,
                 columns=columns,
                 seed=seed,
-                out=out,
+                out=folder,
             ),
             now=datetime.now(UTC),
             phase=lambda name: progress.update(task, description=name),
             rounds=lambda closed: progress.update(task, completed=closed),
         )
         progress.update(task, description="report", completed=report.rounds)
-        finish_with_report(report, out, json=json, progress=progress)
+        finish_with_report(report, folder, json=json, progress=progress)

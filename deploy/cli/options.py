@@ -42,7 +42,19 @@ Seed = Annotated[
     int, typer.Option("--seed", min=0, help="Of the split and the initial model; never of noise.")
 ]
 Home = Annotated[Path, typer.Option("--home", help="The school's home folder.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="A new folder for everything that is made; a free name if absent."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
+
+
+def free_folder(name: str) -> Path:
+    """``name`` in the working directory, or ``name-2``, ``name-3``, ... where it is taken."""
+    number = 1
+    while (folder := Path(name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return folder
 
 
 def table_columns(

@@ -15,10 +15,12 @@ from fedtrace.deploy.cli.options import (
     Json,
     ModelChoice,
     OrderColumn,
+    Out,
     SchoolColumn,
     Seed,
     SkillColumn,
     StudentColumn,
+    free_folder,
     table_columns,
 )
 from fedtrace.deploy.cli.output import finish_with_report, plain_errors, progress_bar
@@ -51,9 +53,7 @@ def simulate(
         ),
     ] = False,
     seed: Seed = 0,
-    out: Annotated[Path, typer.Option(help="A new folder for everything that is made.")] = Path(
-        "fedtrace-simulate"
-    ),
+    out: Out = None,
     json: Json = False,
 ) -> None:
     """Measure what training together would be worth on a table of real answers.
@@ -65,6 +65,7 @@ def simulate(
     from fedtrace.deploy.simulation.simulate import simulate as run
     from fedtrace.server.outcome import JobEvent
 
+    folder = out or free_folder("fedtrace-simulate")
     with plain_errors(), progress_bar() as progress:
         task = progress.add_task("read", total=None)
 
@@ -90,11 +91,11 @@ def simulate(
                 plan=load_toml(plan.read_text("utf-8")) if plan else None,
                 compare=compare,
                 seed=seed,
-                out=out,
+                out=folder,
             ),
             now=datetime.now(UTC),
             phase=lambda name: progress.update(task, description=name),
             progress=show,
         )
         progress.update(task, description="report")
-        finish_with_report(report, out, json=json, progress=progress)
+        finish_with_report(report, folder, json=json, progress=progress)
