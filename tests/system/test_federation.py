@@ -144,12 +144,8 @@ def test_a_bundle_that_no_school_has_signed_is_refused_by_all(federation, homes)
     foreign = io.BytesIO(build_fab())
     with zipfile.ZipFile(foreign, "a") as archive:
         archive.writestr("fedtrace/client/app.py", "raise SystemExit('taken over')")
-    with Control(
-        f"127.0.0.1:{federation.superlink_port}", federation.ca_certificate
-    ) as operator:
-        run = operator.start_run(
-            foreign.getvalue(), {PLAN_DIGEST_KEY: homes.plans[FOREIGN_BUNDLE]}
-        )
+    with Control(f"127.0.0.1:{federation.superlink_port}", federation.ca_certificate) as operator:
+        run = operator.start_run(foreign.getvalue(), {PLAN_DIGEST_KEY: homes.plans[FOREIGN_BUNDLE]})
         federation.wait(run, seconds=120)
     refusals = {(step["school"], step["detail"]) for step in steps(homes, "school.refused")}
     assert refusals == {(school, "R07") for school in homes.schools}
