@@ -7,6 +7,7 @@ write lock at once, so that two processes of one school queue instead of failing
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from fedtrace.governance.errors import Corrupt
@@ -43,11 +44,16 @@ def open_database(path: Path, *, attached: Mapping[str, Path] = _NOTHING_ATTACHE
 
     Raises:
         Corrupt: a file exists and is not an intact SQLite database.
+        TimeoutError: another process keeps a file locked.
         OSError: a file cannot be created or opened.
     """
     for file in (path, *attached.values()):
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
+        hide_parameters=True,  # the text of an error must not carry what was being stored
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
@@ -66,11 +72,12 @@ def open_database(path: Path, *, attached: Mapping[str, Path] = _NOTHING_ATTACHE
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     try:
-        _require_intact(engine, ("main", *attached))
+        with _plain_errors():
+            _require_intact(engine, ("main", *attached))
     except DatabaseError as error:
         engine.dispose()
         raise Corrupt(f"{path.name} is not an intact database") from error
-    except Corrupt:
+    except (Corrupt, OSError):
         engine.dispose()
         raise
     return engine
@@ -85,8 +92,13 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction: on disk when the block ends, undone when it raises."""
-    with engine.connect() as connection:
+    """One transaction: on disk when the block ends, undone when it raises.
+
+    Raises:
+        TimeoutError: another process kept writing.
+        OSError: the disk is full or cannot be written.
+    """
+    with _plain_errors(), engine.connect() as connection:
         connection.execution_options(fedtrace_writes=True)
         with connection.begin():
             yield connection
@@ -131,3 +143,19 @@ def _require_intact(engine: Engine, schemas: tuple[str, ...]) -> None:
             verdict = connection.exec_driver_sql(f"PRAGMA {schema}.quick_check(1)").scalar_one()
             if verdict != "ok":
                 raise Corrupt(f"the database {schema} is damaged: restore it from a backup")
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """What the disk or another process is to blame for, in the words of Python and of people."""
+    try:
+        yield
+    except OperationalError as error:
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without the extended bits
+        if code == sqlite3.SQLITE_BUSY:
+            raise TimeoutError(
+                f"another process kept the database locked for {BUSY_TIMEOUT_SECONDS} s"
+            ) from error
+        if code == sqlite3.SQLITE_FULL:
+            raise OSError(errno.ENOSPC, "the disk is full: nothing was stored") from error
+        raise OSError(errno.EIO, f"the database cannot be used: {error.orig}") from error

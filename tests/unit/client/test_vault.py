@@ -83,6 +83,32 @@ def test_a_failed_import_leaves_nothing(vault: Vault) -> None:
     assert len(vault) == 0
 
 
+def test_a_full_disk_is_named_and_loses_nothing(vault: Vault) -> None:
+    (before,) = add(vault, [record("a")])
+    with vault._engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}")
+    with pytest.raises(OSError, match="the disk is full") as caught:
+        add(vault, [record(str(number), 5000, seed=number) for number in range(10)])
+    assert "parameters hidden" in str(caught.value.__cause__)
+    assert len(vault) == 1
+    assert len(vault.read([before])) == 1
+
+
+def test_a_writer_that_waits_too_long_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedtrace.client.sqlite.BUSY_TIMEOUT_SECONDS", 0.1)
+    vault = Vault(tmp_path / "vault", KEY)
+    other = sqlite3.connect(tmp_path / "vault" / "students.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TimeoutError, match="another process kept the database locked"):
+        add(vault, [record("a")])
+    other.close()
+    add(vault, [record("a")])
+    vault.close()
+
+
 def test_folds_are_drawn_about_seventy_ten_twenty(vault: Vault) -> None:
     add(vault, [record(str(number), 1) for number in range(2000)])
     summary = vault.summary(NOW)
