@@ -9,12 +9,14 @@ fails where another version would behave differently.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import httpx
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from flwr.common.serde import fab_to_proto, user_config_to_proto
@@ -57,6 +59,8 @@ class RunStatus:
 class Control:
     """A connection to the Control API of one SuperLink.
 
+    Every method raises NetworkError where the SuperLink does not answer or refuses.
+
     Args:
         address: ``host:port`` on loopback.
         ca_certificate: The consortium's CA, which issued the SuperLink's certificate.
@@ -84,17 +88,12 @@ class Control:
         Raises:
             NetworkError: The key file is not a P-384 key in OpenSSH format.
         """
-        key = load_ssh_public_key(public_key.read_bytes())
-        if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
-            raise NetworkError(
-                f"{public_key} is not a P-384 public key in OpenSSH format. Ask {school} for the "
-                f"node.pub that `fedtrace` made for it."
-            )
-        encoded = public_key_to_bytes(key)
+        encoded = _encoded_key(school, public_key)
         for node in self._nodes():
             if node.public_key == encoded:
                 return int(node.node_id)
-        answer = self._client.RegisterNode(RegisterNodeRequest(public_key=encoded, name=school))
+        with _translated():
+            answer = self._client.RegisterNode(RegisterNodeRequest(public_key=encoded, name=school))
         return int(answer.node_id)
 
     def online(self) -> frozenset[int]:
@@ -107,12 +106,12 @@ class Control:
         Raises:
             NetworkError: The SuperLink did not take the bundle.
         """
-        answer = self._client.StartRun(
-            StartRunRequest(
-                fab=fab_to_proto(Fab(hashlib.sha256(fab).hexdigest(), fab, {})),
-                override_config=user_config_to_proto(dict(settings)),
-            )
+        request = StartRunRequest(
+            fab=fab_to_proto(Fab(hashlib.sha256(fab).hexdigest(), fab, {})),
+            override_config=user_config_to_proto(dict(settings)),
         )
+        with _translated():
+            answer = self._client.StartRun(request)
         if not answer.HasField("run_id"):
             raise NetworkError("The SuperLink did not accept the bundle; its log says why.")
         return int(answer.run_id)
@@ -123,7 +122,8 @@ class Control:
         Raises:
             NetworkError: There is no such run.
         """
-        runs = self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict
+        with _translated():
+            runs = self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict
         if run_id not in runs:
             raise NetworkError(f"The SuperLink knows no run {run_id}.")
         status = runs[run_id].status
@@ -131,16 +131,42 @@ class Control:
 
     def stop_run(self, run_id: int) -> None:
         """Ask the SuperLink to end a run."""
-        self._client.StopRun(StopRunRequest(run_id=run_id))
-
-    def is_ready(self) -> bool:
-        """Whether the API answers."""
-        try:
-            self._nodes()
-        except httpx.HTTPError:
-            return False
-        return True
+        with _translated():
+            self._client.StopRun(StopRunRequest(run_id=run_id))
 
     def _nodes(self) -> Iterable[NodeInfo]:
-        nodes: Iterable[NodeInfo] = self._client.ListNodes(ListNodesRequest()).nodes_info
-        return nodes
+        with _translated():
+            nodes: Iterable[NodeInfo] = self._client.ListNodes(ListNodesRequest()).nodes_info
+            return nodes
+
+
+def _encoded_key(school: str, path: Path) -> bytes:
+    """A school's public node key in the form that Flower keeps it."""
+    try:
+        key = load_ssh_public_key(path.read_bytes())
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
+        raise NetworkError(
+            f"{path} is not a P-384 public key in OpenSSH format. Ask {school} for the node.pub "
+            f"that `fedtrace` made for it."
+        )
+    encoded: bytes = public_key_to_bytes(key)
+    return encoded
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the transport's errors into a sentence for the operator."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        raise NetworkError(
+            f"The SuperLink refused {error.request.url.path} with status "
+            f"{error.response.status_code}; its log says why."
+        ) from error
+    except httpx.HTTPError as error:
+        raise NetworkError(
+            f"The SuperLink does not answer ({type(error).__name__}). Its log, superlink.log, "
+            f"says whether it has ended."
+        ) from error

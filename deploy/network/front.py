@@ -30,6 +30,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from fedtrace.deploy.network.certificates import client_context
+from fedtrace.deploy.network.impatience import ImpatientProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -228,6 +229,7 @@ def main() -> None:
         port=options.port,
         ssl_certfile=options.certificate,
         ssl_keyfile=options.private_key,
+        http=ImpatientProtocol,
         lifespan="on",
         access_log=False,
         server_header=False,

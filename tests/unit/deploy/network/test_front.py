@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
 from fedtrace.deploy.network.front import ROUTES, Front, FrontSettings
+from fedtrace.deploy.network.impatience import ImpatientProtocol
+from fedtrace.deploy.network.ports import free_ports
 
 PULL = b"/v1/fleet/pull-messages"
 PROTOBUF = (b"content-type", b"application/protobuf")
@@ -239,3 +243,46 @@ def test_when_one_school_gets_work_all_look_again():
     answers, seconds = asyncio.run(conversation())
     assert {body for _, _, body in answers} == {b"work"}
     assert seconds < 1.5  # the first one's turn; twenty turns at 2 a second would take 10 s
+
+
+def test_a_head_that_does_not_come_ends_the_connection(monkeypatch):
+    """Neither a silent client nor one that drips bytes keeps its place; a working one does."""
+    monkeypatch.setattr("fedtrace.deploy.network.impatience.HEAD_SECONDS", 0.3)
+    head = b"POST /v1/fleet/get-run HTTP/1.1\r\nhost: x\r\ncontent-type: application/protobuf\r\n"
+
+    async def slow_superlink(_request):
+        await asyncio.sleep(0.6)
+        return httpx.Response(200, content=b"answer")
+
+    async def send(port, *parts):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answer = b""
+        with suppress(ConnectionError):  # the server has closed it while we still write
+            for part in parts:
+                writer.write(part)
+                await asyncio.sleep(0.05)
+            answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        return answer
+
+    async def conversation():
+        (port,) = free_ports(1)
+        app = Front(settings(), transport=httpx.MockTransport(slow_superlink))
+        server = uvicorn.Server(
+            uvicorn.Config(app, port=port, http=ImpatientProtocol, log_level="error", ws="none")
+        )
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        answers = await asyncio.gather(
+            send(port),
+            send(port, *[bytes([byte]) for byte in head[:12]]),
+            send(port, head + b"connection: close\r\ncontent-length: 1\r\n\r\nx"),
+        )
+        server.should_exit = True
+        await serving
+        return answers
+
+    silent, dripping, working = asyncio.run(conversation())
+    assert (silent, dripping) == (b"", b"")
+    assert working.startswith(b"HTTP/1.1 200 ")
