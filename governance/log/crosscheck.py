@@ -1,181 +1,167 @@
 """Hold the logs against each other: what one side says it sent, the other must say it received.
 
-One dishonest log can be perfectly signed. Two logs kept by different people that agree on every
+One dishonest log can be perfectly signed. Logs kept by different people that agree on every
 digest are harder to make up.
+
+======================  ==========================================================================
+``rounds.privacy``      the noise and sampling of a round are those that the schools reserved for
+``updates.sent``        every update that the consortium counts was sent by that school
+``updates.received``    every update that a school sent was received and summed
+``epsilon.recomputed``  see `fedtrace.governance.log.spending`
+======================  ==========================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
+from fedtrace.governance.charter import Charter
 from fedtrace.governance.log.entries import (
+    Entry,
     EvaluationClosed,
     LoggedEntry,
-    PlanActivated,
     RoundClosed,
-    RoundOpened,
     RoundReserved,
+    SchoolMissing,
     UpdateReceived,
+    UpdateRejected,
     UpdateSent,
 )
+from fedtrace.governance.log.selfcheck import (
+    Round,
+    check_consortium,
+    check_schools,
+    line,
+    round_of,
+)
+from fedtrace.governance.log.spending import Accountant, recompute_epsilons
 from fedtrace.governance.log.verify import Line
 
-Entries = Sequence[LoggedEntry]
+ORPHANS_SHOWN = 5
+"""More updates without a counterpart are counted, not listed."""
 
-_Round = tuple[str, str, int]
-"""Plan, run and number."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """One noised release as the log tells it; the accountant's event."""
-
-    noise_multiplier: float
-    sampling_rate: float
-    count: int = 1
-
-
-Accountant = Callable[[Sequence[Release], float], float]
-"""(releases, delta) -> epsilon; the production one is `fedtrace.privacy.accounting.epsilon`."""
+Schools = Mapping[str, Sequence[Entry]]
 
 
 def crosscheck(
-    consortium: Entries, schools: Mapping[str, Entries], *, epsilon: Accountant
-) -> tuple[Line, ...]:
-    """Compare the consortium's log with the logs of the schools at hand.
+    consortium: Sequence[LoggedEntry] | None,
+    schools: Mapping[str, Sequence[LoggedEntry]],
+    *,
+    charter: Charter,
+    epsilon: Accountant,
+) -> Iterator[Line]:
+    """Check each log against itself and against the others, as far as they are at hand; total.
 
     Args:
-        consortium: its entries, verified.
+        consortium: its entries, verified; None where its log is not at hand.
         schools: school -> its entries, verified; any number of the members.
+        charter: says who the members are and how many must sign.
         epsilon: recomputes what was spent.
     """
-    return (
-        *_plans(consortium),
-        *_inputs(consortium),
-        *_updates(consortium, schools),
-        *_epsilons(consortium, schools, epsilon),
-    )
-
-
-def _plans(consortium: Entries) -> Iterator[Line]:
-    """Every round was run under a plan that had been activated before."""
-    active: set[str] = set()
-    rounds = 0
-    for logged in consortium:
-        entry = logged.entry
-        if isinstance(entry, PlanActivated):
-            active.add(entry.plan_digest)
-        elif isinstance(entry, RoundOpened):
-            rounds += 1
-            if entry.plan_digest not in active:
-                sentence = f"Round {entry.round} was opened under a plan that nobody had activated."
-                yield Line(status="FAIL", check="rounds.plan", sentence=sentence)
-                return
-    sentence = f"All {rounds} rounds were opened under a plan that enough schools had signed."
-    yield Line(status="PASS", check="rounds.plan", sentence=sentence)
-
-
-def _inputs(consortium: Entries) -> Iterator[Line]:
-    """What a round summed is exactly what it had received, in all its attempts."""
-    received: dict[_Round, set[tuple[str, str]]] = {}
-    summed: dict[_Round, list[tuple[str, str]]] = {}
-    for logged in consortium:
-        entry = logged.entry
-        if isinstance(entry, UpdateReceived):
-            received.setdefault(_round(entry), set()).add((entry.school, entry.digest))
-        elif isinstance(entry, RoundClosed | EvaluationClosed):  # several where schools are many
-            inputs = [(each.school, each.digest) for each in entry.inputs]
-            summed.setdefault(_round(entry), []).extend(inputs)
-    for which, inputs in summed.items():
-        if len(inputs) != len(set(inputs)) or set(inputs) != received.get(which, set()):
-            sentence = f"Round {which[2]} summed other updates than it had received."
-            yield Line(status="FAIL", check="rounds.inputs", sentence=sentence)
-            return
-    sentence = "Every round summed each update that it had received once, and no other."
-    yield Line(status="PASS", check="rounds.inputs", sentence=sentence)
-
-
-def _updates(consortium: Entries, schools: Mapping[str, Entries]) -> Iterator[Line]:
-    """Every update that arrived was sent; one that was sent and never arrived is printed."""
-    received: dict[str, set[str]] = {}
-    for logged in consortium:
-        if isinstance(logged.entry, UpdateReceived):
-            received.setdefault(logged.entry.school, set()).add(logged.entry.digest)
-    for school, entries in sorted(schools.items()):
-        sent = {each.entry.digest for each in entries if isinstance(each.entry, UpdateSent)}
-        arrived = received.get(school, set())
-        invented, lost = arrived - sent, sent - arrived
-        if invented:
-            sentence = (
-                f"The consortium counts {len(invented)} updates from {school} that {school} "
-                f"never sent; the first is {min(invented)}."
-            )
-            yield Line(status="FAIL", check="updates.sent", sentence=sentence)
-        elif lost:
-            sentence = (
-                f"{school} sent {len(lost)} updates that the consortium did not sum: late, "
-                f"rejected or lost on the way; the first is {min(lost)}."
-            )
-            yield Line(status="WARN", check="updates.received", sentence=sentence)
-        else:
-            sentence = f"All {len(sent)} updates that {school} sent were received unchanged."
-            yield Line(status="PASS", check="updates.received", sentence=sentence)
-
-
-def _epsilons(
-    consortium: Entries, schools: Mapping[str, Entries], epsilon: Accountant
-) -> Iterator[Line]:
-    """Epsilon of each plan, recomputed from what each log says was released."""
-    for plan in (each.entry for each in consortium if isinstance(each.entry, PlanActivated)):
-        limit, delta = float(plan.epsilon_job), float(plan.delta)
-        for name, releases in (
-            ("the consortium's log", _closed(consortium, plan.plan_digest)),
-            *(
-                (f"the log of {school}", _reserved(entries, plan.plan_digest))
-                for school, entries in sorted(schools.items())
-            ),
-        ):
-            spent = epsilon(releases, delta) if releases else 0.0
-            sentence = (
-                f"By {name}, {len(releases)} releases about one student come to epsilon "
-                f"{spent:.3f} (delta {delta:g}, add-or-remove-one student, trust mode "
-                f"{plan.trust_mode}); the plan allows {limit:g}."
-            )
-            yield Line(
-                status="PASS" if spent <= limit else "FAIL",
-                check="epsilon.recomputed",
-                sentence=sentence,
-            )
-
-
-def _closed(entries: Entries, plan_digest: str) -> list[Release]:
-    """One release a closed round, however many entries tell of it."""
-    releases = {
-        _round(each.entry): Release(
-            noise_multiplier=float(each.entry.noise_multiplier),
-            sampling_rate=(
-                float(each.entry.sampling_rate) if isinstance(each.entry, RoundClosed) else 1.0
-            ),
+    theirs = {school: [each.entry for each in log] for school, log in sorted(schools.items())}
+    if theirs:
+        yield from check_schools(theirs)
+    if consortium is None:
+        return
+    ours = [each.entry for each in consortium]
+    yield from check_consortium(ours, charter)
+    if theirs:
+        yield line(
+            "rounds.privacy",
+            _other_privacy(ours, theirs),
+            "Consortium and schools tell of the same noise and sampling in every round.",
         )
-        for each in entries
-        if isinstance(each.entry, RoundClosed | EvaluationClosed)
-        and each.entry.plan_digest == plan_digest
+        yield line(
+            "updates.sent",
+            _invented_update(ours, theirs),
+            "Every update that the consortium counts was sent by the school that it names.",
+        )
+        yield from _find_orphans(ours, theirs)
+    yield from recompute_epsilons(consortium, schools, epsilon=epsilon)
+
+
+def _other_privacy(consortium: Sequence[Entry], schools: Schools) -> str | None:
+    told = {
+        round_of(entry): (
+            entry.noise_multiplier,
+            entry.sampling_rate if isinstance(entry, RoundClosed) else "1",
+        )
+        for entry in consortium
+        if isinstance(entry, RoundClosed | EvaluationClosed)
     }
-    return list(releases.values())
+    for school, entries in schools.items():
+        for entry in entries:
+            if isinstance(entry, RoundReserved):
+                reserved = (entry.noise_multiplier, entry.sampling_rate)
+                if told.get(round_of(entry), reserved) != reserved:
+                    return (
+                        f"The consortium tells of another noise or sampling in round {entry.round} "
+                        f"than {school} reserved for."
+                    )
+    return None
 
 
-def _reserved(entries: Entries, plan_digest: str) -> list[Release]:
-    """One release a reservation: a round that was paid for twice counts twice."""
-    return [
-        Release(
-            noise_multiplier=float(each.entry.noise_multiplier),
-            sampling_rate=float(each.entry.sampling_rate),
-        )
-        for each in entries
-        if isinstance(each.entry, RoundReserved) and each.entry.plan_digest == plan_digest
-    ]
+def _invented_update(consortium: Sequence[Entry], schools: Schools) -> str | None:
+    sent = {
+        school: {(round_of(e), e.digest) for e in entries if isinstance(e, UpdateSent)}
+        for school, entries in schools.items()
+    }
+    for entry in consortium:
+        if not isinstance(entry, UpdateReceived) or entry.school not in sent:
+            continue
+        if (round_of(entry), entry.digest) not in sent[entry.school]:
+            return (
+                f"The consortium counts {entry.digest} in round {entry.round} as an update from "
+                f"{entry.school}, and the log of {entry.school} does not know it."
+            )
+    return None
 
 
-def _round(entry: UpdateReceived | RoundClosed | EvaluationClosed) -> _Round:
-    return (entry.plan_digest, entry.run_id, entry.round)
+def _find_orphans(consortium: Sequence[Entry], schools: Schools) -> Iterator[Line]:
+    """Every update that a school sent and that no round summed, with what became of it."""
+    fates = _Fates(consortium)
+    whole = True
+    for school, entries in schools.items():
+        orphans = [
+            f"round {entry.round}, {entry.digest}: {fate}"
+            for entry in entries
+            if isinstance(entry, UpdateSent)
+            if (fate := fates.of(entry, school))
+        ]
+        if orphans:
+            whole = False
+            more = len(orphans) - ORPHANS_SHOWN
+            listed = "; ".join(orphans[:ORPHANS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+            sentence = f"{school} sent updates that no round summed: {listed}."
+            yield Line(status="WARN", check="updates.received", sentence=sentence)
+    if whole:
+        sent = sum(isinstance(entry, UpdateSent) for log in schools.values() for entry in log)
+        sentence = f"All {sent} updates that the schools sent were received unchanged and summed."
+        yield Line(status="PASS", check="updates.received", sentence=sentence)
+
+
+class _Fates:
+    """What the consortium's log says became of an update."""
+
+    def __init__(self, consortium: Sequence[Entry]) -> None:
+        self._received: set[tuple[Round, str]] = set()
+        self._closed: set[Round] = set()
+        self._without_update: dict[tuple[Round, str], str] = {}
+        for entry in consortium:
+            if isinstance(entry, UpdateReceived):
+                self._received.add((round_of(entry), entry.digest))
+            elif isinstance(entry, RoundClosed | EvaluationClosed):
+                self._closed.add(round_of(entry))
+            elif isinstance(entry, UpdateRejected):
+                why = f"rejected by check {entry.check}"
+                self._without_update[round_of(entry), entry.school] = why
+            elif isinstance(entry, SchoolMissing):
+                why = "it did not come before the deadline"
+                self._without_update[round_of(entry), entry.school] = why
+
+    def of(self, sent: UpdateSent, school: str) -> str | None:
+        """Why no round summed an update; None where one did."""
+        which = round_of(sent)
+        if (which, sent.digest) not in self._received:
+            return self._without_update.get((which, school), "the consortium does not know it")
+        return None if which in self._closed else "it was received, and the round was not closed"

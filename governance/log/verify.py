@@ -1,21 +1,32 @@
 """Verify one log from its bytes and its public key: no I/O, no clock, no trust in its owner.
 
 Each check has a name that `Line.check` carries; removing any of them makes a test fail.
+
+=========================  =======================================================================
+``log.checkpoint``         there is a signed checkpoint
+``checkpoint.size`` ...    it is a C2SP checkpoint of this log, signed by the charter's key
+``log.size``               no signed entry is missing
+``log.tail``               nothing follows the signed entries
+``log.root``               every entry, re-hashed, is the one that was signed
+``entry.size`` ...         every entry is one that a log can hold, at its own place
+``log.kind``               no entry of a school stands in the consortium's log, or the reverse
+``log.time``               time does not run backwards
+``log.whole``              all of them hold, or only warn
+=========================  =======================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 from fedtrace.governance.errors import Rejected
-from fedtrace.governance.log.checkpoint import open_checkpoint
+from fedtrace.governance.log.checkpoint import LogCheckpoint, open_checkpoint
 from fedtrace.governance.log.entries import (
     CONSORTIUM_ENTRIES,
     SCHOOL_ENTRIES,
-    Entry,
     LoggedEntry,
     decode_entry,
 )
@@ -77,60 +88,37 @@ class VerifiedLog:
     entries: tuple[LoggedEntry, ...]
 
 
+class _Failed(Exception):  # noqa: N818 - ends a verification, is not an error of this program
+    """A check that does not hold; what comes after it would mean nothing."""
+
+    def __init__(self, check: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.line = Line(status="FAIL", check=check, sentence=sentence)
+
+
 def verify_log(log: LogBytes) -> VerifiedLog:
-    """Check signature, completeness, every hash, every schema and the order of time."""
-    if log.checkpoint is None:
-        sentence = f"{_capital(log.name)} has no checkpoint, so nothing vouches for its entries."
-        return _end([_fail("log.checkpoint", sentence)])
+    """Check signature, completeness, every hash, every schema and the order of time; total.
+
+    A log that passes gets one line, so that a person can read the verdict on a hundred logs.
+    """
+    warnings: list[Line] = []
     try:
-        checkpoint = open_checkpoint(log.checkpoint, origin=log.origin, public_key=log.public_key)
-    except NoteError as error:
-        sentence = f"The checkpoint of {log.name} is not signed by the key in the charter: {error}."
-        return _end([_fail("log.signature", sentence)])
-    found = [_pass("log.signature", f"The checkpoint of {log.name} is signed by its own key.")]
-
-    missing = checkpoint.size - len(log.lines)
-    if missing > 0:
-        sentence = (
-            f"{_capital(log.name)} has been cut short: {missing} of {checkpoint.size} signed "
-            "entries are gone."
-        )
-        return _end([*found, _fail("log.size", sentence)])
-    if missing < 0 or log.torn:
-        sentence = (
-            f"{_capital(log.name)} has {-missing} entries and {log.torn} bytes after the last "
-            "signed one: a write was cut off, or the log is in use. They count for nothing."
-        )
-        found.append(Line(status="WARN", check="log.tail", sentence=sentence))
-
-    signed = list(log.lines[: checkpoint.size])
-    if MerkleTree(leaf_hash(line) for line in signed).root() != checkpoint.root:
-        sentence = f"The entries of {log.name} are not the ones that were signed: it was changed."
-        return _end([*found, _fail("log.root", sentence)])
-    sentence = f"All {checkpoint.size} entries of {log.name} are unchanged since they were signed."
-    found.append(_pass("log.root", sentence))
-
-    try:
-        entries = tuple(
-            decode_entry(line, index=index, origin=log.origin) for index, line in enumerate(signed)
-        )
-    except Rejected as error:
-        sentence = f"{_capital(log.name)} holds what no entry can be: {error.sentence}."
-        return _end([*found, _fail("log.schema", sentence)])
-    allowed: tuple[type[Entry], ...] = (
-        SCHOOL_ENTRIES if log.kind == "school" else CONSORTIUM_ENTRIES
+        checkpoint = _open_checkpoint(log)
+        warnings += _compare_size(log, checkpoint)
+        signed = log.lines[: checkpoint.size]
+        if MerkleTree(leaf_hash(line) for line in signed).root() != checkpoint.root:
+            sentence = f"Entries of {log.name} are not the ones that were signed: it was changed."
+            raise _Failed("log.root", sentence)
+        entries = _read_entries(log, signed)
+    except _Failed as failed:
+        return VerifiedLog(lines=(*warnings, failed.line), entries=())
+    warnings += _compare_times(log, entries)
+    sentence = (
+        f"{_capital(log.name)} is whole: its own key signed it, all {len(entries)} entries are as "
+        "they were when signed, and none has room for a student's data or free text."
     )
-    strangers = sorted({e.entry.type for e in entries if not isinstance(e.entry, allowed)})
-    if strangers:
-        sentence = f"{_capital(log.name)} has entries of another kind of log: {strangers[0]}."
-        return _end([*found, _fail("log.schema", sentence)])
-    found.append(
-        _pass("log.schema", f"No entry of {log.name} has room for a student's data or free text.")
-    )
-    if any(later.time < earlier.time for earlier, later in pairwise(entries)):
-        sentence = f"Time runs backwards in {log.name}: a clock was set back."
-        found.append(Line(status="WARN", check="log.time", sentence=sentence))
-    return VerifiedLog(lines=tuple(found), entries=entries)
+    whole = Line(status="PASS", check="log.whole", sentence=sentence)
+    return VerifiedLog(lines=(whole, *warnings), entries=entries)
 
 
 def exit_code(lines: Iterable[Line]) -> int:
@@ -139,16 +127,66 @@ def exit_code(lines: Iterable[Line]) -> int:
     return 2 if "FAIL" in statuses else 1 if "WARN" in statuses else 0
 
 
-def _end(lines: list[Line]) -> VerifiedLog:
-    return VerifiedLog(lines=tuple(lines), entries=())
+def _open_checkpoint(log: LogBytes) -> LogCheckpoint:
+    """The checkpoint, signed by the log's own key."""
+    if log.checkpoint is None:
+        sentence = f"{_capital(log.name)} has no checkpoint, so nothing vouches for its entries."
+        raise _Failed("log.checkpoint", sentence)
+    try:
+        return open_checkpoint(log.checkpoint, origin=log.origin, public_key=log.public_key)
+    except NoteError as error:
+        sentence = f"The checkpoint of {log.name} is not one that its key signed: {error}."
+        raise _Failed(f"checkpoint.{error.check}", sentence) from error
 
 
-def _pass(check: str, sentence: str) -> Line:
-    return Line(status="PASS", check=check, sentence=sentence)
+def _compare_size(log: LogBytes, checkpoint: LogCheckpoint) -> Iterator[Line]:
+    """At least the signed entries are there; what goes beyond them is told."""
+    extra = len(log.lines) - checkpoint.size
+    if extra < 0:
+        sentence = (
+            f"{_capital(log.name)} has been cut short: {-extra} of {checkpoint.size} signed "
+            "entries are missing."
+        )
+        raise _Failed("log.size", sentence)
+    if extra or log.torn:
+        sentence = (
+            f"{_capital(log.name)} has {extra} entries and {log.torn} bytes after the last signed "
+            "one. Either a write was cut off or is going on, or its checkpoint is an old one. They "
+            "were not verified; verify again, and ask its owner if they are still there."
+        )
+        yield Line(status="WARN", check="log.tail", sentence=sentence)
 
 
-def _fail(check: str, sentence: str) -> Line:
-    return Line(status="FAIL", check=check, sentence=sentence)
+def _read_entries(log: LogBytes, signed: Sequence[bytes]) -> tuple[LoggedEntry, ...]:
+    """Every line is an entry that this kind of log can hold, at its own place."""
+    try:
+        entries = tuple(
+            decode_entry(line, index=index, origin=log.origin) for index, line in enumerate(signed)
+        )
+    except Rejected as error:
+        sentence = f"{_capital(log.name)} holds what no log can hold: {error.sentence}."
+        raise _Failed(f"entry.{error.check}", sentence) from error
+    allowed = SCHOOL_ENTRIES if log.kind == "school" else CONSORTIUM_ENTRIES
+    for each in entries:
+        if not isinstance(each.entry, allowed):
+            sentence = (
+                f"{_capital(log.name)} has an entry of another kind of log: entry {each.index} "
+                f"is {each.entry.type}."
+            )
+            raise _Failed("log.kind", sentence)
+    return entries
+
+
+def _compare_times(log: LogBytes, entries: Sequence[LoggedEntry]) -> Iterator[Line]:
+    """No entry is dated before the one above it; one line, however many are."""
+    for earlier, later in pairwise(entries):
+        if later.time < earlier.time:
+            sentence = (
+                f"Time runs backwards in {log.name}: entry {later.index} is dated before entry "
+                f"{earlier.index}, so a clock was wrong or was set back."
+            )
+            yield Line(status="WARN", check="log.time", sentence=sentence)
+            return
 
 
 def _capital(text: str) -> str:
