@@ -18,24 +18,19 @@ again: an answer that a school has given has cost its students privacy and is no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.errors import PolicyError
-from fedtrace.governance.log.entries import Entry
-from fedtrace.governance.orders import sign_order
-from fedtrace.governance.plan import RoundKind
 from fedtrace.server import entries
 from fedtrace.server.aggregation import ServerOptimiser, public_denominator
 from fedtrace.server.asking import Answers, ask
-from fedtrace.server.budget import JobBudget
-from fedtrace.server.codec import checkpoint_spec, encode
 from fedtrace.server.consortium import Consortium
 from fedtrace.server.finishing import conclude
-from fedtrace.server.head import Checkpoint, Head, OpenRound
+from fedtrace.server.head import Checkpoint, Head
 from fedtrace.server.journal import Journal, stored_form
-from fedtrace.server.ordering import NONCE_BYTES, new_order, read_order
+from fedtrace.server.ordering import read_order
 from fedtrace.server.outcome import (
     Disposition,
     EndReason,
@@ -43,10 +38,10 @@ from fedtrace.server.outcome import (
     JobEventKind,
     JobOutcome,
     Receipt,
-    RoundOutcome,
 )
 from fedtrace.server.ports import Clock, Progress, Transport
 from fedtrace.server.rows import Writes
+from fedtrace.server.steps import Course, Step, received
 
 MAX_ATTEMPTS = 3
 """How often the schools of one training round are asked before the job ends without it.
@@ -113,19 +108,8 @@ def finished_job(consortium: Consortium, plan_digest: str) -> JobOutcome:
     return conclude(consortium, journal)
 
 
-@dataclass(slots=True)
-class _Step:
-    """One step before it is committed: the head that it leads to, and what it leaves."""
-
-    head: Head
-    writes: Writes = field(default_factory=Writes)
-    entries: list[Entry] = field(default_factory=list)
-    checkpoint: Checkpoint | None = None
-    events: list[JobEvent] = field(default_factory=list)
-
-
 class _Job:
-    """The transitions. Each builds one `_Step`; committing it is one transaction."""
+    """The transitions. Each builds one `Step`; committing it is one transaction."""
 
     def __init__(
         self,
@@ -143,7 +127,7 @@ class _Job:
         self._clock = clock
         self._progress = progress
         self._optimiser = ServerOptimiser.of(self._plan.aggregation)
-        self._budget = JobBudget(self.journal, consortium)
+        self._course = Course(consortium, self.journal)
 
     # ---------------------------------------------------------------- the three ways to go on
 
@@ -168,10 +152,10 @@ class _Job:
             resumed=0,
             open=None,
         )
-        step = _Step(head=head, writes=Writes(checkpoint=initial))
+        step = Step(head=head, writes=Writes(checkpoint=initial))
         step.entries.append(entries.run_opened(head))
-        self._note(step, "run.opened", detail=head.run_id)
-        self._go_on(step, now, number=1)
+        self._course.note(step, "run.opened", detail=head.run_id)
+        self._course.go_on(step, now, number=1)
         self._commit(step, now)
 
     def resume(self) -> None:
@@ -181,14 +165,14 @@ class _Job:
             return
         signed = read_order(head, self._consortium.charter.aggregator.public_key)
         kind, number = signed.order.kind, signed.order.round
-        step = _Step(head=replace(self._next_version(), resumed=head.resumed + 1))
+        step = Step(head=replace(self._course.next_version(), resumed=head.resumed + 1))
         step.entries.append(entries.run_opened(head))
-        self._note(step, "run.resumed", number, detail=head.run_id)
+        self._course.note(step, "run.resumed", number, detail=head.run_id)
         if now >= signed.order.deadline:
-            if self._budget.affords(kind, number, now, head.run_id):
-                self._sign_order(step, kind, number, now, after=head.open)
+            if self._course.budget.affords(kind, number, now, head.run_id):
+                self._course.sign_order(step, kind, number, now, after=head.open)
             else:
-                self._end_training(step, "budget_exhausted", now, number=number)
+                self._course.end_training(step, "budget_exhausted", now, number=number)
         self._commit(step, now)
 
     def step(self) -> None:
@@ -198,7 +182,7 @@ class _Job:
             head,
             self._plan,
             self._consortium.charter,
-            checkpoint=self._bytes_to_send(head),
+            checkpoint=self._course.bytes_to_send(head),
             earlier=self.journal.receipts,
             transport=self._transport,
             clock=self._clock,
@@ -211,14 +195,14 @@ class _Job:
             self._commit(self._closed_round(answers, now), now)
         elif not answers.pending or answers.attempt >= MAX_ATTEMPTS:
             self._commit(self._given_up(answers, "quorum_not_reached", now), now)
-        elif self._budget.affords("train", number, now, head.run_id):
+        elif self._course.budget.affords("train", number, now, head.run_id):
             self._commit(self._retried(answers, now), now)
         else:
             self._commit(self._given_up(answers, "budget_exhausted", now), now)
 
     # ---------------------------------------------------------------- what follows from answers
 
-    def _closed_round(self, answers: Answers, now: datetime) -> _Step:
+    def _closed_round(self, answers: Answers, now: datetime) -> Step:
         """The quorum was reached: one optimiser step, a new checkpoint, the next round."""
         before = self.journal.checkpoint
         denominator = public_denominator(
@@ -236,9 +220,9 @@ class _Job:
         number = answers.order.round
         checkpoint = Checkpoint(round=number, parameters=parameters, optimiser=optimiser)
         stored = stored_form(checkpoint)
-        step = _Step(
+        step = Step(
             head=replace(
-                self._next_version(),
+                self._course.next_version(),
                 round=number,
                 finished=self.journal.head.finished + 1,
                 checkpoint_digest=digest(stored.parameters),
@@ -248,160 +232,59 @@ class _Job:
             checkpoint=checkpoint,
         )
         step.writes = replace(
-            self._finished(answers, now, closed=True, left=step.head.checkpoint_digest),
+            self._course.finished(answers, now, closed=True, left=step.head.checkpoint_digest),
             checkpoint=stored,
             keep_from=number + 1 - self._plan.aggregation.average_last,
         )
-        self._log_receipts(step, answers)
+        self._course.log_receipts(step, answers)
         summed = [*self.journal.receipts, *answers.receipts]
         left = step.head.checkpoint_digest
         step.entries.extend(entries.round_closed(answers.order, self._plan, summed, left))
-        self._note(step, "round.closed", number, detail=step.head.checkpoint_digest)
-        self._go_on(step, now, number=number + 1)
+        self._course.note(step, "round.closed", number, detail=step.head.checkpoint_digest)
+        self._course.go_on(step, now, number=number + 1)
         return step
 
-    def _retried(self, answers: Answers, now: datetime) -> _Step:
+    def _retried(self, answers: Answers, now: datetime) -> Step:
         """Too few answers: keep their sum and ask the missing schools again."""
-        step = _Step(head=self._next_version())
-        step.writes = _received(answers)
-        self._log_receipts(step, answers)
-        self._log_failure(step, answers, f"attempt {answers.attempt}")
+        step = Step(head=self._course.next_version())
+        step.writes = received(answers)
+        self._course.log_receipts(step, answers)
+        self._course.log_failure(step, answers, f"attempt {answers.attempt}")
         after = replace(answers.opened, carried=answers.total.total)
-        self._sign_order(step, "train", answers.order.round, now, after=after)
+        self._course.sign_order(step, "train", answers.order.round, now, after=after)
         return step
 
-    def _given_up(self, answers: Answers, reason: EndReason, now: datetime) -> _Step:
+    def _given_up(self, answers: Answers, reason: EndReason, now: datetime) -> Step:
         """The round leaves nothing: training ends with the checkpoint before it."""
         head = self.journal.head
-        step = _Step(head=replace(self._next_version(), finished=head.finished + 1, open=None))
-        step.writes = self._finished(answers, now, closed=False, left=head.checkpoint_digest)
-        self._log_receipts(step, answers)
-        self._log_failure(step, answers, reason)
-        self._end_training(step, reason, now, number=answers.order.round + 1)
+        step = Step(
+            head=replace(self._course.next_version(), finished=head.finished + 1, open=None)
+        )
+        step.writes = self._course.finished(answers, now, closed=False, left=head.checkpoint_digest)
+        self._course.log_receipts(step, answers)
+        self._course.log_failure(step, answers, reason)
+        self._course.end_training(step, reason, now, number=answers.order.round + 1)
         return step
 
-    def _evaluated(self, answers: Answers, now: datetime) -> _Step:
+    def _evaluated(self, answers: Answers, now: datetime) -> Step:
         """The evaluation came back, or too little of it; the job ends either way."""
         head = self.journal.head
         reached = answers.accepted >= self._plan.schools.minimum_per_round
-        step = _Step(head=replace(self._next_version(), finished=head.finished + 1, open=None))
+        step = Step(
+            head=replace(self._course.next_version(), finished=head.finished + 1, open=None)
+        )
         left = head.model_digest or ""
-        step.writes = self._finished(answers, now, closed=reached, left=left)
-        self._log_receipts(step, answers)
+        step.writes = self._course.finished(answers, now, closed=reached, left=left)
+        self._course.log_receipts(step, answers)
         if reached:
             step.writes = replace(step.writes, histograms=answers.encoded_histograms())
             inputs = answers.receipts
             step.entries.extend(entries.evaluation_closed(answers.order, self._plan, inputs))
-            self._note(step, "evaluation.closed", answers.order.round)
+            self._course.note(step, "evaluation.closed", answers.order.round)
         else:
-            self._log_failure(step, answers, "evaluation")
-        self._close(step, now)
+            self._course.log_failure(step, answers, "evaluation")
+        self._course.close(step, now)
         return step
-
-    # ---------------------------------------------------------------- what comes next
-
-    def _go_on(self, step: _Step, now: datetime, *, number: int) -> None:
-        """Open the next round, where there is one and the budget allows it, or end training."""
-        if step.head.round >= self._plan.rounds.count:
-            self._end_training(step, "completed", now, number=number)
-        elif self._budget.affords("train", number, now, step.head.run_id):
-            self._sign_order(step, "train", number, now)
-        else:
-            self._end_training(step, "budget_exhausted", now, number=number)
-
-    def _end_training(self, step: _Step, reason: EndReason, now: datetime, *, number: int) -> None:
-        """Fix the model; have it evaluated where schools are there and the budget allows it."""
-        step.head = replace(step.head, state="evaluating", reason=reason, open=None)
-        if step.head.round >= self._plan.release.minimum_rounds:
-            model = self._model_bytes(step.checkpoint or self.journal.checkpoint)
-            step.head = replace(step.head, model_digest=digest(model))
-            schools_are_there = reason != "quorum_not_reached"
-            run_id = step.head.run_id
-            if schools_are_there and self._budget.affords("evaluate", number, now, run_id):
-                self._sign_order(step, "evaluate", number, now)
-                return
-        self._close(step, now)
-
-    def _close(self, step: _Step, now: datetime) -> None:
-        step.head = replace(step.head, state="closed", ended_at=now, open=None)
-        step.entries.extend(entries.run_ended(step.head, self._plan))
-        if step.head.model_digest is not None:
-            self._note(step, "model.released", detail=step.head.model_digest)
-        self._note(step, "run.closed", detail=step.head.reason or "")
-
-    def _sign_order(
-        self,
-        step: _Step,
-        kind: RoundKind,
-        number: int,
-        now: datetime,
-        *,
-        after: OpenRound | None = None,
-    ) -> None:
-        """Open a round, or its next attempt, and write down what it will cost."""
-        opened = OpenRound(
-            order=b"",
-            attempt=after.attempt + 1 if after else 1,
-            opened_at=after.opened_at if after else now,
-            carried=after.carried if after else None,
-        )
-        step.head = replace(step.head, open=opened)
-        # A step that finishes a round is itself the record that the next order refers to.
-        finishes = step.writes.finished is not None
-        previous = step.head.record().digest() if finishes else self.journal.record_digest
-        order = new_order(
-            self._plan,
-            step.head,
-            kind=kind,
-            round_number=number,
-            previous_record_digest=previous,
-            now=now,
-            nonce=self._consortium.entropy(NONCE_BYTES),
-        )
-        signed = sign_order(order, self._consortium.aggregator)
-        step.head = replace(step.head, open=replace(opened, order=signed))
-        event = self._budget.event(kind, number, now, step.head.run_id)
-        step.writes = replace(step.writes, event=event, event_attempt=opened.attempt)
-        step.entries.extend(entries.round_opened(order))
-        self._note(step, "round.opened", number, detail=kind)
-
-    # ---------------------------------------------------------------- small things
-
-    def _next_version(self) -> Head:
-        head = self.journal.head
-        return replace(
-            head, version=head.version + 1, previous_record_digest=self.journal.record_digest
-        )
-
-    def _model_bytes(self, checkpoint: Checkpoint) -> bytes:
-        spec = checkpoint_spec(self._plan.model.parameters)
-        return encode(self.journal.released(checkpoint), spec)
-
-    def _bytes_to_send(self, head: Head) -> bytes:
-        if head.state == "evaluating":
-            return self._model_bytes(self.journal.checkpoint)
-        return stored_form(self.journal.checkpoint).parameters
-
-    def _finished(self, answers: Answers, now: datetime, *, closed: bool, left: str) -> Writes:
-        started = self.journal.head.started_at
-        outcome = RoundOutcome(
-            round=answers.order.round,
-            kind=answers.order.kind,
-            closed=closed,
-            attempts=answers.attempt,
-            start_seconds=(answers.opened.opened_at - started).total_seconds(),
-            end_seconds=(now - started).total_seconds(),
-            checkpoint_digest=left,
-            receipts=(),
-        )
-        return replace(_received(answers), finished=outcome)
-
-    def _log_receipts(self, step: _Step, answers: Answers) -> None:
-        step.entries.extend(entries.receipt(answers.order, each) for each in answers.receipts)
-
-    def _log_failure(self, step: _Step, answers: Answers, detail: str) -> None:
-        step.entries.append(entries.round_failed(answers.order, self._plan, answers.accepted))
-        self._note(step, "round.failed", answers.order.round, detail=detail)
 
     def _tell_receipt(self, number: int, receipt: Receipt) -> None:
         self._progress(
@@ -414,18 +297,9 @@ class _Job:
             )
         )
 
-    def _note(self, step: _Step, kind: JobEventKind, number: int = 0, *, detail: str = "") -> None:
-        step.events.append(
-            JobEvent(kind=kind, round=number, rounds=self._plan.rounds.count, detail=detail)
-        )
-
-    def _commit(self, step: _Step, now: datetime) -> None:
+    def _commit(self, step: Step, now: datetime) -> None:
         self.journal.commit(
             step.head, step.writes, step.entries, now=now, checkpoint=step.checkpoint
         )
         for event in step.events:
             self._progress(event)
-
-
-def _received(answers: Answers) -> Writes:
-    return Writes(receipts=answers.receipts, round=answers.order.round, attempt=answers.attempt)

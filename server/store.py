@@ -43,6 +43,10 @@ BUSY_TIMEOUT_SECONDS = 10
 """How long a second process waits for the first one's transaction (SQLite)."""
 
 
+class StoreUnavailable(OSError):  # noqa: N818 - says what is
+    """The database did not answer: full disk, lock, lost connection. Nothing of a step was kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHead:
     """A head as it lies in the database, with its seal; not yet verified."""
@@ -56,6 +60,7 @@ class ConsortiumStore:
 
     Raises:
         Corrupt: from any method, where what is stored cannot be read or contradicts itself.
+        StoreUnavailable: from any method, where the database cannot be reached or written.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -73,7 +78,7 @@ class ConsortiumStore:
                 Path(engine.url.database).touch(mode=0o600)
         try:
             return cls(engine)
-        except Corrupt:
+        except (Corrupt, StoreUnavailable):
             engine.dispose()
             raise
 
@@ -104,7 +109,7 @@ class ConsortiumStore:
             Corrupt: another process opened it first.
         """
         try:
-            with self._engine.begin() as connection:
+            with _available(), self._engine.begin() as connection:
                 connection.execute(insert(tables.runs).values(head_columns(head, seal)))
                 write(connection, head.run_id, writes, seal)
         except IntegrityError as error:
@@ -120,7 +125,7 @@ class ConsortiumStore:
             Corrupt: the stored head is not the version before; nothing was written.
         """
         table = tables.runs
-        with self._engine.begin() as connection:
+        with _available(), self._engine.begin() as connection:
             swapped = connection.execute(
                 update(table)
                 .where(table.c.run_id == head.run_id, table.c.version == head.version - 1)
@@ -201,14 +206,27 @@ class ConsortiumStore:
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
-    """Unreadable storage is `Corrupt`; a database that is away or busy stays what it is."""
+def _available() -> Iterator[None]:
+    """A database that is full, busy or away is the operator's business, and says so."""
     try:
         yield
-    except OperationalError:
-        raise
-    except (DatabaseError, ValueError, TypeError) as error:
-        raise Corrupt("the consortium's database cannot be read: restore a backup") from error
+    except OperationalError as error:
+        raise StoreUnavailable(
+            "the consortium's database cannot be reached or written (full disk, lock or lost "
+            "connection); nothing of this step was kept: repair that and start the job again"
+        ) from error
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """What is there and cannot be read is `Corrupt`."""
+    with _available():
+        try:
+            yield
+        except OperationalError:
+            raise
+        except (DatabaseError, ValueError, TypeError) as error:
+            raise Corrupt("the consortium's database cannot be read: restore a backup") from error
 
 
 def _configure_sqlite(connection: Any, _: object) -> None:

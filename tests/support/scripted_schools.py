@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,6 +18,7 @@ import numpy as np
 
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Member
+from fedtrace.governance.ledger import PrivacyEvent
 from fedtrace.governance.manifest import Manifest, RefusalNotice, sign_manifest, sign_refusal
 from fedtrace.governance.orders import ORDER_TYPE, RoundOrder
 from fedtrace.governance.plan import Plan
@@ -50,9 +51,9 @@ class ManualClock:
         self.time += timedelta(seconds=seconds)
 
 
-def cheap_epsilon(events: Iterable[object], delta: float) -> float:
+def cheap_epsilon(events: Sequence[PrivacyEvent], delta: float) -> float:
     """An accountant for tests of the server: every release costs 0.1, as if it were exact."""
-    return 0.1 * sum(event.count for event in events)  # type: ignore[attr-defined]
+    return 0.1 * sum(event.count for event in events)
 
 
 def counting_entropy() -> Callable[[int], bytes]:
