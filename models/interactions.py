@@ -115,6 +115,15 @@ class Interactions:
         chosen = np.arange(len(self))[np.asarray(students)] if np.size(students) else _NOBODY
         return self._slices(self.offsets[chosen], self.lengths[chosen])
 
+    def cut(self, length: int) -> Interactions:
+        """The first ``length`` interactions of every row; shorter rows stay as they are.
+
+        Raises:
+            ValueError: ``length`` is below 2, so that no row could hold a prediction.
+        """
+        _require_window(length)
+        return self._slices(self.offsets[:-1], np.minimum(length, self.lengths))
+
     def windows(self, length: int) -> tuple[Interactions, IndexArray]:
         """Cut every row into consecutive windows of at most ``length`` interactions.
 

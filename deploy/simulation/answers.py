@@ -10,7 +10,7 @@ import csv
 import gzip
 import lzma
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -45,6 +45,10 @@ class SchoolTable:
 
     def __repr__(self) -> str:
         return f"SchoolTable({len(self.students)} students)"
+
+    def cut(self, length: int) -> SchoolTable:
+        """The first ``length`` answers of every student."""
+        return replace(self, interactions=self.interactions.cut(length))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

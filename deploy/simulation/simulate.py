@@ -28,7 +28,7 @@ from fedtrace.deploy.simulation.baselines import compare
 from fedtrace.deploy.simulation.in_process import run_in_process
 from fedtrace.deploy.simulation.schools import charter_names
 from fedtrace.deploy.simulation.scoring import score_release
-from fedtrace.deploy.simulation.split import Folds, SchoolSplit, fold_schools
+from fedtrace.deploy.simulation.split import MAX_SEQUENCE, Folds, SchoolSplit, fold_schools
 from fedtrace.deploy.workspace import Workspace, activate_plan, create_workspace, validity
 from fedtrace.governance.plan import Plan
 from fedtrace.models.networks import Architecture, ModelSpec
@@ -85,7 +85,7 @@ def simulate(
         answers = read_answers(settings.data, settings.columns)
         folds = fold_schools(answers, seed=settings.seed, min_students=settings.min_students)
         names = charter_names(folds)
-        tables = {names[school]: answers.schools[school] for school in folds}
+        tables = {names[school]: answers.schools[school].cut(MAX_SEQUENCE) for school in folds}
         named_folds = {names[school]: fold for school, fold in folds.items()}
         splits = _splits(tables, named_folds)
     with _in_memory(settings.out) as root:
@@ -119,8 +119,8 @@ def simulate(
             split=(
                 "Students at random within each school: 70 % train, 10 % validation, 20 % test, at "
                 f"least 2 test students; schools with fewer than {settings.min_students} students "
-                f"left out; sequences cut into windows of {plan.data.max_sequence}, each window's "
-                "first answer is context only."
+                f"left out; sequences cut after {MAX_SEQUENCE} answers; a student's first answer is "
+                "context only."
             ),
             seed=settings.seed,
         ),

@@ -15,6 +15,10 @@ MIN_STUDENTS = 10
 
 MIN_TEST_STUDENTS = 2
 
+MAX_SEQUENCE = 200
+"""A student's sequence is cut after so many answers: a few students answer thousands of times, and
+would otherwise be most of what is measured."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folds:
@@ -81,9 +85,11 @@ def split_schools(
     """
     return {
         name: SchoolSplit(
-            train=answers.schools[name].interactions.select(folds.train),
-            validation=answers.schools[name].interactions.select(folds.validation),
-            test=answers.schools[name].interactions.select(folds.test),
+            train=answers.schools[name].cut(MAX_SEQUENCE).interactions.select(folds.train),
+            validation=answers.schools[name]
+            .cut(MAX_SEQUENCE)
+            .interactions.select(folds.validation),
+            test=answers.schools[name].cut(MAX_SEQUENCE).interactions.select(folds.test),
         )
         for name, folds in fold_schools(answers, seed=seed, min_students=min_students).items()
     }
