@@ -1,0 +1,237 @@
+"""What a private model is compared with: no federation, no privacy, or neither.
+
+All of it happens in one process on data that a real consortium could never bring together. Every
+opponent is made as strong as its kind allows, because beating a weak one says nothing:
+
+``local_only``           each school alone, with a prior around zero
+``centralised``          one model on everybody's pooled records
+``federated``            each round every school sends the exact gradient of its own students, and
+                         the server takes an Adam step: what full participation without clipping
+                         and noise would give. A skill that a school never teaches has a zero
+                         gradient there, so nobody averages another school's knowledge away.
+``federated_finetuned``  that model, then fitted on by each school with a pull towards it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from fedtrace.deploy.report.model import Condition, ConditionScores
+from fedtrace.deploy.simulation.scoring import scores
+from fedtrace.deploy.simulation.split import MAX_SEQUENCE, SchoolSplit
+from fedtrace.models.fitting import (
+    Pull,
+    count_predictions,
+    fit,
+    fit_full_batch,
+    gradient,
+    prepared_batches,
+)
+from fedtrace.models.interactions import Batch, Interactions
+from fedtrace.models.metrics import evaluate, predict
+from fedtrace.models.networks import Architecture, KnowledgeModel, ModelSpec, build
+from fedtrace.models.parameters import Vector, from_vector, to_vector
+
+Tick = Callable[[], None]
+"""Told after every piece of work."""
+
+_ROWS_PER_PASS = 64
+_ADAM = (0.9, 0.99, 1e-6)
+_EPOCH_LEARNING_RATE = 0.01
+_EPOCH_ROWS = 32
+_FINETUNE_LEARNING_RATE = 0.003
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineSettings:
+    """How one architecture is trained without privacy.
+
+    Attributes:
+        width: of embedding and LSTM state; more than noise would allow.
+        prior: precision of the prior around zero, pooled or federated.
+        rounds: of the federation.
+        learning_rate: of the server's Adam; falls to zero over the rounds.
+        local_prior: precision of the prior around zero, one school alone.
+        pull: precision of the pull towards the global model in fine-tuning.
+        epochs: passes over the data where a model is trained by minibatches, pooled and alone;
+            None for the logistic models, whose exact optimum is found.
+        finetune_epochs: likewise for fine-tuning.
+    """
+
+    width: int = 1
+    prior: float
+    rounds: int
+    learning_rate: float
+    local_prior: float
+    pull: float
+    epochs: int | None = None
+    finetune_epochs: int = 5
+
+
+SETTINGS: Mapping[Architecture, BaselineSettings] = MappingProxyType(
+    {
+        "dkt": BaselineSettings(
+            width=32, prior=20, rounds=80, learning_rate=0.03, local_prior=5, pull=5, epochs=10
+        ),
+        "residual-dkt": BaselineSettings(
+            width=16, prior=20, rounds=100, learning_rate=0.02, local_prior=5, pull=5, epochs=10
+        ),
+        "pfa": BaselineSettings(prior=1, rounds=100, learning_rate=0.05, local_prior=3, pull=5),
+        "shared-logistic": BaselineSettings(
+            prior=1, rounds=100, learning_rate=0.05, local_prior=3, pull=5
+        ),
+    }
+)
+"""Tuned on the students without a school, as docs/measurements.md says."""
+
+
+def compare(
+    splits: Mapping[str, SchoolSplit], spec: ModelSpec, *, seed: int, tick: Tick = lambda: None
+) -> dict[Condition, ConditionScores]:
+    """Train every opponent on the same split and judge it on the same test students.
+
+    Args:
+        splits: school -> its students by fold.
+        spec: architecture and catalogue; the widths are this module's own.
+        seed: of initial parameters and the order of minibatches.
+        tick: for showing progress.
+    """
+    settings = SETTINGS[spec.architecture]
+    wide = replace(spec, hidden_size=settings.width, embedding_size=settings.width)
+    bench = _Bench(splits, wide, settings, seed, tick)
+    shared = bench.federated()
+    alone = bench.everywhere(towards=None)
+    tuned = bench.everywhere(towards=shared)
+    return {
+        "federated": bench.judge(dict.fromkeys(splits, shared)),
+        "federated_finetuned": bench.judge(tuned),
+        "local_only": bench.judge(alone),
+        "centralised": bench.judge(dict.fromkeys(splits, bench.centralised())),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """One split and one architecture; every method returns parameters."""
+
+    splits: Mapping[str, SchoolSplit]
+    spec: ModelSpec
+    settings: BaselineSettings
+    seed: int
+    tick: Tick
+
+    def federated(self) -> Vector:
+        """Exact gradients, server Adam (Kingma and Ba 2015), mean of the last third."""
+        model, settings = self._fresh(), self.settings
+        data = [self._prepared(model, split.train) for split in self.splits.values()]
+        total = sum(count_predictions(batches) for batches in data)
+        beta1, beta2, stability = _ADAM
+        parameters = to_vector(model).astype(np.float64)
+        first, second = np.zeros_like(parameters), np.zeros_like(parameters)
+        kept: list[npt.NDArray[np.float64]] = []
+        for step in range(1, settings.rounds + 1):
+            from_vector(model, parameters)
+            sent = [gradient(model, batches).astype(np.float64) for batches in data if batches]
+            slope = (np.sum(sent, axis=0) + settings.prior * parameters) / total
+            first = beta1 * first + (1 - beta1) * slope
+            second = beta2 * second + (1 - beta2) * slope**2
+            size = settings.learning_rate * (1 - (step - 1) / settings.rounds)
+            direction = (first / (1 - beta1**step)) / (
+                np.sqrt(second / (1 - beta2**step)) + stability
+            )
+            parameters = parameters - size * direction
+            if step > settings.rounds - settings.rounds // 3:
+                kept.append(parameters)
+            self.tick()
+        mean: Vector = np.mean(kept, axis=0).astype(np.float32)
+        return mean
+
+    def centralised(self) -> Vector:
+        """Everybody's training students pooled."""
+        model = self._fresh()
+        everyone = Interactions.concatenate([split.train for split in self.splits.values()])
+        zero = np.zeros_like(to_vector(model))
+        self._fit(model, everyone, Pull(towards=zero, strength=self.settings.prior))
+        return to_vector(model)
+
+    def everywhere(self, *, towards: Vector | None) -> dict[str, Vector]:
+        """One model a school: from a shared one with a pull towards it, or alone."""
+        found = {}
+        for name, split in self.splits.items():
+            model = self._fresh()
+            if towards is None:
+                zero = np.zeros_like(to_vector(model))
+                pull = Pull(towards=zero, strength=self.settings.local_prior)
+                self._fit(model, split.train, pull)
+            else:
+                from_vector(model, towards)
+                pull = Pull(towards=towards, strength=self.settings.pull)
+                self._finetune(model, split.train, pull)
+            found[name] = to_vector(model)
+            self.tick()
+        return found
+
+    def judge(self, models: Mapping[str, Vector]) -> ConditionScores:
+        """Each school's model on its own test students."""
+        model = self._fresh()
+        predictions = {}
+        for name, parameters in models.items():
+            from_vector(model, parameters)
+            logits, correct, _ = predict(model, self.splits[name].test, MAX_SEQUENCE)
+            predictions[name] = (logits, correct)
+        pooled = evaluate(
+            np.concatenate([logits for logits, _ in predictions.values()]),
+            np.concatenate([correct for _, correct in predictions.values()]),
+        )
+        counts = {name: len(split.test) for name, split in self.splits.items()}
+        return ConditionScores(
+            pooled=scores(pooled, students=sum(counts.values())),
+            per_school={
+                name: scores(evaluate(*prediction), students=counts[name])
+                for name, prediction in predictions.items()
+                if len(prediction[0])
+            },
+        )
+
+    def _fresh(self) -> KnowledgeModel:
+        return build(self.spec, seed=self.seed)
+
+    def _prepared(self, model: KnowledgeModel, students: Interactions) -> Sequence[Batch]:
+        return prepared_batches(
+            model, students, batch_rows=_ROWS_PER_PASS, max_sequence=MAX_SEQUENCE
+        )
+
+    def _fit(self, model: KnowledgeModel, students: Interactions, pull: Pull) -> None:
+        self._descend(model, students, pull, self.settings.epochs, _EPOCH_LEARNING_RATE)
+
+    def _finetune(self, model: KnowledgeModel, students: Interactions, pull: Pull) -> None:
+        epochs = self.settings.epochs and self.settings.finetune_epochs
+        self._descend(model, students, pull, epochs, _FINETUNE_LEARNING_RATE)
+
+    def _descend(
+        self,
+        model: KnowledgeModel,
+        students: Interactions,
+        pull: Pull,
+        epochs: int | None,
+        learning_rate: float,
+    ) -> None:
+        """Minibatch Adam for networks; the exact optimum where the logit is linear."""
+        if epochs is None:
+            fit_full_batch(model, students, iterations=100, max_sequence=MAX_SEQUENCE, pull=pull)
+            return
+        fit(
+            model,
+            students,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_rows=_EPOCH_ROWS,
+            max_sequence=MAX_SEQUENCE,
+            seed=self.seed,
+            pull=pull,
+        )
