@@ -129,6 +129,17 @@ def test_names_from_outside_are_text_and_nothing_else() -> None:
     assert "学校" in page
 
 
+def test_the_page_says_what_the_evaluation_cost() -> None:
+    report = sample_report(conditions=(), rounds=1)
+    last = report.epsilon_by_round[-1]
+    assert last is not None
+    assert "The evaluation after the last round" not in render_page(report)
+    report = report.model_copy(update={"epsilon": last + 0.5, "timeline": ()})
+    assert f"The evaluation after the last round brought it to {last + 0.5:.3f}" in render_page(
+        report
+    )
+
+
 def test_a_run_without_noise_says_so() -> None:
     page = render_page(sample_report(bounded=False, conditions=()))
     assert "unbounded" in page
