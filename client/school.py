@@ -55,6 +55,7 @@ from fedtrace.governance.log.log import Log
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.policy import SchoolPolicy
+from fedtrace.governance.refusals import RefusalCode, Refused
 from fedtrace.governance.signing import Signer
 
 logger = logging.getLogger(__name__)
@@ -207,16 +208,22 @@ class School:
         """What is on file about consent at this moment.
 
         Raises:
-            ValueError: a line of the file is not understood.
+            Refused: R18, there is a file and it is not understood, so nobody knows who agreed.
         """
         path = self.home / _CONSENT
-        return read_consent(path, self.vault.token_of) if path.exists() else NOTHING_ON_FILE
+        if not path.exists():
+            return NOTHING_ON_FILE
+        try:
+            return read_consent(path, self.vault.token_of)
+        except (ValueError, OSError) as error:
+            logger.error("no training: %s", error)
+            raise Refused(RefusalCode.R18) from error
 
     def freeze_cohort(self, plan: Plan, *, fold: Fold, now: datetime) -> Cohort:
         """Freeze who may be in a round of a plan.
 
         Raises:
-            ValueError: a line of the consent file is not understood.
+            Refused: R18, the consent file is not understood.
         """
         return freeze_cohort(self.vault, self.consent(), plan=plan, fold=fold, now=now)
 
@@ -233,7 +240,7 @@ class School:
             now: with a time zone.
 
         Raises:
-            ValueError: a line of the consent file is not understood.
+            Refused: R18, the consent file is not understood.
             Corrupt: the ledger is damaged.
         """
         eligible: tuple[str, ...] = ()
