@@ -105,7 +105,7 @@ SETTINGS: Mapping[Architecture, BaselineSettings] = MappingProxyType(
         ),
     }
 )
-"""Set on validation students of one split; test students decided nothing."""
+"""Set in a handful of trials on one split; docs/measurements.md says what they lead to."""
 
 
 def compare(
