@@ -1,0 +1,119 @@
+"""How much the federation itself costs: schools that answer at once, and one real contribution."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from flwr.app import Message
+from support.federation import Delivery, Federation, Wire, build_federation
+from support.measurement import Measurement, spread
+from support.scripted_schools import World, build_world, honest_reply
+
+from fedtrace.client.app import reply_with, request_in
+from fedtrace.deploy.simulation.grid import SERVER_NODE_ID, InProcessGrid, Node
+from fedtrace.deploy.workspace import Workspace
+from fedtrace.server.round import run_job
+from fedtrace.server.transport import GridTransport
+
+SCHOOLS = 100
+ROUNDS = 10
+REPETITIONS = 5
+GOAL_SECONDS = 1.0
+
+
+def run() -> list[Measurement]:
+    """A job of 100 schools and 10 rounds, and a contribution of the production client."""
+    return [_many_schools(), _contribution()]
+
+
+def _many_schools() -> Measurement:
+    """Wall-clock seconds of `run_job`, with the real aggregator: signatures, store, log, checks.
+
+    The schools only sign; what they sign is made up. An evaluation follows the ten rounds.
+    """
+    seconds = []
+    with _folder() as name:
+        for number in range(REPETITIONS):
+            world = build_world(Path(name) / f"{number}", schools=SCHOOLS, rounds=ROUNDS)
+            seconds.append(_job_seconds(world))
+    return Measurement(
+        name=f"in-process job, {SCHOOLS} schools x {ROUNDS} rounds",
+        value=median(seconds),
+        unit="s",
+        spread=spread(seconds),
+        baseline=f"goal of {GOAL_SECONDS:g} s",
+        ratio=GOAL_SECONDS / median(seconds),
+    )
+
+
+def _job_seconds(world: World) -> float:
+    names = dict(enumerate(world.keys, SERVER_NODE_ID + 1))
+    nodes = {node: _node(world, school) for node, school in names.items()}
+    # The schools' deadlines are those of the machine's clock, which Flower's side goes by.
+    world.clock.time = datetime.now(UTC)
+    with closing(world.open()) as consortium:
+        start = time.perf_counter()
+        outcome = run_job(
+            consortium,
+            world.plan_digest,
+            GridTransport(InProcessGrid(nodes), names),
+            world.clock,
+            progress=lambda event: None,
+        )
+        seconds = time.perf_counter() - start
+    if [len(each.answered) for each in outcome.rounds] != [SCHOOLS] * ROUNDS:
+        raise RuntimeError("a round went without some school, so this measures another job")
+    return seconds
+
+
+def _node(world: World, school: str) -> Node:
+    def node(message: Message) -> Message:
+        return reply_with(message, honest_reply(world, school, request_in(message)))
+
+    return node
+
+
+def _contribution() -> Measurement:
+    """Seconds from a message to its answer at a small school, ledger and log on the disk.
+
+    The first round is left out: a school asks the accountant about the whole job there.
+    """
+    seconds: list[float] = []
+    with _folder() as name:
+        folder = Path(name)
+        template = build_federation(
+            folder / "template", tables=folder / "tables", now=datetime.now(UTC)
+        )
+        for number in range(REPETITIONS):
+            root = folder / f"{number}"
+            shutil.copytree(template.workspace.root, root)
+            workspace = Workspace(root=root, schools=template.schools)
+            federation = Federation(workspace=workspace, plans=template.plans)
+            faults = {(s, r): partial(_timed, seconds) for s in federation.schools for r in (2, 3)}
+            federation.run(wire=Wire(federation, faults=faults))
+    return Measurement(
+        name="contribution of the real client, 15 students, shared-logistic",
+        value=median(seconds),
+        unit="s",
+        spread=spread(seconds),
+    )
+
+
+def _timed(seconds: list[float], delivery: Delivery) -> list[Message]:
+    start = time.perf_counter()
+    answer = delivery.handed_over()
+    seconds.append(time.perf_counter() - start)
+    return [answer]
+
+
+_folder: Callable[[], tempfile.TemporaryDirectory[str]] = partial(
+    tempfile.TemporaryDirectory, prefix="fedtrace-bench-"
+)
