@@ -118,9 +118,8 @@ def simulate(
             interactions=sum(len(table.interactions.skills) for table in tables.values()),
             split=(
                 "Students at random within each school: 70 % train, 10 % validation, 20 % test, at "
-                f"least 2 test students; schools with fewer than {settings.min_students} students "
-                f"left out; sequences cut after {MAX_SEQUENCE} answers; a student's first answer is "
-                "context only."
+                f"least 2 test students; schools with fewer than {settings.min_students} left out; "
+                f"sequences cut after {MAX_SEQUENCE} answers; a student's first is context only."
             ),
             seed=settings.seed,
         ),
