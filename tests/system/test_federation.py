@@ -11,12 +11,14 @@ import socket
 import ssl
 import time
 import zipfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from support.homes import make_homes
+from support.homes import Homes, make_homes
 
 from fedtrace.client.bundle import PLAN_DIGEST_KEY, build_fab
 from fedtrace.deploy.network.certificates import client_context
@@ -31,7 +33,7 @@ WHOLE_JOB, FOREIGN_BUNDLE, DYING_SCHOOL = range(3)
 
 
 @pytest.fixture(scope="module")
-def homes(tmp_path_factory):
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Homes:
     return make_homes(
         tmp_path_factory.mktemp("homes"),
         now=datetime.now(UTC),
@@ -41,7 +43,7 @@ def homes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def federation(homes, tmp_path_factory):
+def federation(homes: Homes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     settings = FederationSettings(
         directory=tmp_path_factory.mktemp("network"),
         consortium_home=homes.consortium,
@@ -53,7 +55,7 @@ def federation(homes, tmp_path_factory):
     assert processes_that_mention(settings.directory) == []
 
 
-def processes_that_mention(directory: Path):
+def processes_that_mention(directory: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
@@ -64,14 +66,14 @@ def processes_that_mention(directory: Path):
     return found
 
 
-def steps(homes, kind):
+def steps(homes: Homes, kind: str) -> list[Any]:
     """The progress lines of one kind, of all runs so far."""
     path = homes.consortium / "progress.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [step for step in map(json.loads, lines) if step["kind"] == kind]
 
 
-def speak(federation, request_line: bytes, *, body: bytes = b"") -> bytes:
+def speak(federation: Federation, request_line: bytes, *, body: bytes = b"") -> bytes:
     """What the front answers to these bytes, sent as a school could send them."""
     host, port = federation.front_address
     request = (
@@ -112,16 +114,16 @@ def speak(federation, request_line: bytes, *, body: bytes = b"") -> bytes:
         b"/health",
     ],
 )
-def test_nothing_but_the_fleet_api_can_be_reached(federation, path):
+def test_nothing_but_the_fleet_api_can_be_reached(federation: Federation, path: bytes) -> None:
     assert speak(federation, b"POST " + path).startswith(b"HTTP/1.1 404 ")
     assert speak(federation, b"GET " + path).startswith(b"HTTP/1.1 404 ")
 
 
-def test_the_fleet_api_answers_only_registered_nodes(federation):
+def test_the_fleet_api_answers_only_registered_nodes(federation: Federation) -> None:
     assert speak(federation, b"POST /v1/fleet/pull-messages").startswith(b"HTTP/1.1 401 ")
 
 
-def test_two_requests_in_one_are_one(federation):
+def test_two_requests_in_one_are_one(federation: Federation) -> None:
     """A second request that hides in the body of the first is a body and nothing else."""
     hidden = b"POST /v1/control/list-runs HTTP/1.1\r\nhost: localhost\r\n\r\n"
     answer = speak(federation, b"POST /v1/fleet/get-run", body=hidden)
@@ -129,7 +131,7 @@ def test_two_requests_in_one_are_one(federation):
     assert not answer.startswith(b"HTTP/1.1 200 ")
 
 
-def test_old_tls_is_not_spoken(federation):
+def test_old_tls_is_not_spoken(federation: Federation) -> None:
     host, port = federation.front_address
     context = client_context(federation.ca_certificate)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -140,7 +142,9 @@ def test_old_tls_is_not_spoken(federation):
         context.wrap_socket(plain, server_hostname=host)
 
 
-def test_a_bundle_that_no_school_has_signed_is_refused_by_all(federation, homes):
+def test_a_bundle_that_no_school_has_signed_is_refused_by_all(
+    federation: Federation, homes: Homes
+) -> None:
     foreign = io.BytesIO(build_fab())
     with zipfile.ZipFile(foreign, "a") as archive:
         archive.writestr("fedtrace/client/app.py", "raise SystemExit('taken over')")
@@ -152,10 +156,12 @@ def test_a_bundle_that_no_school_has_signed_is_refused_by_all(federation, homes)
     assert not steps(homes, "update.received")
 
 
-def test_a_job_runs_to_its_model_and_nobody_looks_outside(federation, homes):
+def test_a_job_runs_to_its_model_and_nobody_looks_outside(
+    federation: Federation, homes: Homes
+) -> None:
     seen: set[str] = set()
 
-    def look(_status):
+    def look(_status: object) -> None:
         for process in psutil.Process().children(recursive=True):
             try:
                 for connection in process.net_connections(kind="inet"):
@@ -175,19 +181,21 @@ def test_a_job_runs_to_its_model_and_nobody_looks_outside(federation, homes):
     assert all(ipaddress.ip_address(address).is_loopback for address in seen)
 
 
-def test_a_finished_job_is_not_run_again(federation, homes):
+def test_a_finished_job_is_not_run_again(federation: Federation, homes: Homes) -> None:
     before = len(steps(homes, "round.opened"))
     federation.wait(federation.start_run(homes.plans[WHOLE_JOB]), seconds=120)
     assert len(steps(homes, "round.opened")) == before
 
 
-def test_a_school_that_dies_in_a_round_is_named_and_the_round_closes(federation, homes):
+def test_a_school_that_dies_in_a_round_is_named_and_the_round_closes(
+    federation: Federation, homes: Homes
+) -> None:
     opened = len(steps(homes, "round.opened"))
     closed = len(steps(homes, "round.closed"))
     run = federation.start_run(homes.plans[DYING_SCHOOL])
     started = time.monotonic()
 
-    def kill_once_opened(_status):
+    def kill_once_opened(_status: object) -> None:
         victim = "school-3-gate" in {child.command.name for child in federation.children}
         if victim and len(steps(homes, "round.opened")) > opened:
             federation.kill_school("school-3")

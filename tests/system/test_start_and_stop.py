@@ -19,13 +19,13 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path: Path) -> FederationSettings:
     return FederationSettings(
         directory=tmp_path / "network", consortium_home=tmp_path, school_homes={}
     )
 
 
-def test_a_port_in_use_is_named_before_anything_is_started(settings):
+def test_a_port_in_use_is_named_before_anything_is_started(settings: FederationSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         taken = FederationSettings(
@@ -42,7 +42,7 @@ def test_a_port_in_use_is_named_before_anything_is_started(settings):
     assert psutil.Process().children() == []
 
 
-def test_a_certificate_for_another_host_stops_the_start(settings):
+def test_a_certificate_for_another_host_stops_the_start(settings: FederationSettings) -> None:
     provision_server(
         settings.directory / "consortium", hosts=["fed.example"], now=datetime.now(UTC)
     )
@@ -54,7 +54,7 @@ def test_a_certificate_for_another_host_stops_the_start(settings):
     assert psutil.Process().children() == []
 
 
-def test_an_empty_federation_starts_and_stops(settings):
+def test_an_empty_federation_starts_and_stops(settings: FederationSettings) -> None:
     with Federation(settings, now=datetime.now(UTC)) as federation:
         names = [child.command.name for child in federation.children]
         assert names == ["front", "superlink", "superexec"]
@@ -80,12 +80,15 @@ with Federation(settings, now=datetime.now(UTC)) as federation:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_outlives_a_federation_that_is_killed_in_a_run(tmp_path, number):
+def test_nothing_outlives_a_federation_that_is_killed_in_a_run(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     homes = make_homes(tmp_path / "homes", now=datetime.now(UTC), rounds=(5,))
     arguments = [tmp_path / "network", homes.consortium, homes.schools["school-1"], homes.plans[0]]
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, *map(str, arguments)], stdout=subprocess.PIPE
     ) as parent:
+        assert parent.stdout is not None
         assert parent.stdout.readline() == b"running\n"
         family = psutil.Process(parent.pid).children(recursive=True)
         assert any("flwr-serverapp" in " ".join(each.cmdline()) for each in family)
@@ -95,14 +98,14 @@ def test_nothing_outlives_a_federation_that_is_killed_in_a_run(tmp_path, number)
     assert [name(process) for process in alive] == []
 
 
-def name(process):
+def name(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline()) or Path(process.exe()).name
     except psutil.NoSuchProcess:
         return "gone"
 
 
-def test_the_server_process_loads_no_torch():
+def test_the_server_process_loads_no_torch() -> None:
     program = "import fedtrace.server.app, sys; print('torch' in sys.modules)"
     answer = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

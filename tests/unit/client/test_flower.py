@@ -1,6 +1,8 @@
 """The adapter against Flower's own SuperNode API; fails where another Flower does otherwise."""
 
 import hashlib
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
@@ -14,13 +16,13 @@ SECRET = b"only the gate knows"
 
 
 @pytest.fixture(scope="module")
-def supernode():
+def supernode() -> Iterator[InProcessSuperNode]:
     with InProcessSuperNode(secret=SECRET, fab=build_fab()) as node:
         yield node
 
 
 @pytest.fixture
-def worker(supernode, tmp_path):
+def worker(supernode: InProcessSuperNode, tmp_path: Path) -> Iterator[SuperNode]:
     secret_file = tmp_path / "secret"
     secret_file.write_bytes(SECRET)
     worker = SuperNode(supernode.address, secret_file)
@@ -28,10 +30,13 @@ def worker(supernode, tmp_path):
     worker.close()
 
 
-def test_a_task_is_claimed_once_answered_and_sent(supernode, worker):
+def test_a_task_is_claimed_once_answered_and_sent(
+    supernode: InProcessSuperNode, worker: SuperNode
+) -> None:
     checkpoint = bytes(range(256)) * 1024
     supernode.deliver({"order": b"signed", "checkpoint": checkpoint})
     with worker.claim() as claimed:
+        assert claimed is not None
         message = claimed.task.message
         record = message.content["fedtrace"]
         assert (record["order"], record["checkpoint"]) == (b"signed", checkpoint)
@@ -47,12 +52,14 @@ def test_a_task_is_claimed_once_answered_and_sent(supernode, worker):
     assert sent.metadata.reply_to_message_id == message.metadata.message_id
 
 
-def test_nothing_waits(worker):
+def test_nothing_waits(worker: SuperNode) -> None:
     with worker.claim() as claimed:
         assert claimed is None
 
 
-def test_a_worker_without_the_secret_gets_nothing(supernode, tmp_path):
+def test_a_worker_without_the_secret_gets_nothing(
+    supernode: InProcessSuperNode, tmp_path: Path
+) -> None:
     (tmp_path / "wrong").write_bytes(b"a guess")
     stranger = SuperNode(supernode.address, tmp_path / "wrong")
     with pytest.raises(SuperNodeUnreachableError, match="401"), stranger.claim():
@@ -60,7 +67,7 @@ def test_a_worker_without_the_secret_gets_nothing(supernode, tmp_path):
     stranger.close()
 
 
-def test_no_supernode(tmp_path):
+def test_no_supernode(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(SECRET)
     worker = SuperNode(f"127.0.0.1:{free_ports(1)[0]}", tmp_path / "secret")
     with pytest.raises(SuperNodeUnreachableError), worker.claim():
@@ -68,12 +75,13 @@ def test_no_supernode(tmp_path):
     worker.close()
 
 
-def test_the_digest_is_of_the_bytes_that_came(tmp_path):
+def test_the_digest_is_of_the_bytes_that_came(tmp_path: Path) -> None:
     foreign = build_fab() + b"\0"
     (tmp_path / "secret").write_bytes(SECRET)
     with InProcessSuperNode(secret=SECRET, fab=foreign) as node:
         worker = SuperNode(node.address, tmp_path / "secret")
         node.deliver({"order": b"signed"})
         with worker.claim() as claimed:
+            assert claimed is not None
             assert claimed.task.fab_digest == f"sha256:{hashlib.sha256(foreign).hexdigest()}"
         worker.close()

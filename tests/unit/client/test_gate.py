@@ -1,9 +1,11 @@
 """The loop around a school's answers: what leaves when something goes wrong in it."""
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -21,11 +23,11 @@ class Stop(BaseException):
 class Node:
     """A SuperNode whose tasks are a list; each entry is a task or an error to raise."""
 
-    tasks: list
-    replies: list = field(default_factory=list)
+    tasks: list[Any]
+    replies: list[Any] = field(default_factory=list)
 
     @contextmanager
-    def claim(self):
+    def claim(self) -> Iterator[SimpleNamespace | None]:
         if not self.tasks:
             raise Stop
         task = self.tasks.pop(0)
@@ -33,47 +35,48 @@ class Node:
             raise task
         yield None if task is None else SimpleNamespace(task=task, reply=self._reply)
 
-    def _reply(self, message):
+    def _reply(self, message: Any) -> None:
         if isinstance(message, BaseException):
             raise message
         self.replies.append(message)
 
 
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch):
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedtrace.client.gate._IDLE_SECONDS", 0)
     monkeypatch.setattr("fedtrace.client.gate._RETRY_SECONDS", 0)
 
 
-def run(tasks, answer):
+def run(tasks: Iterable[Any], answer: Callable[[Any], Any]) -> list[Any]:
     node = Node(list(tasks))
     with pytest.raises(Stop):
-        serve(node, answer, last_resort=lambda task: f"refused {task}")
+        # Tasks and replies are plain strings here: the loop looks into neither.
+        serve(cast("Any", node), answer, last_resort=cast("Any", lambda task: f"refused {task}"))
     return node.replies
 
 
-def test_every_task_is_answered():
+def test_every_task_is_answered() -> None:
     assert run(["a", None, "b"], str.upper) == ["A", "B"]
 
 
 @pytest.mark.parametrize("error", [ValueError(SECRET), OSError(SECRET), RecursionError(SECRET)])
-def test_no_text_of_an_error_leaves(error, caplog):
-    def answer(_task):
+def test_no_text_of_an_error_leaves(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    def answer(_task: Any) -> None:
         raise error
 
     assert run(["a"], answer) == ["refused a"]
     assert SECRET in caplog.text  # it is in the school's own log
 
 
-def test_a_supernode_that_comes_and_goes(caplog):
+def test_a_supernode_that_comes_and_goes(caplog: pytest.LogCaptureFixture) -> None:
     gone = SuperNodeUnreachableError("connection refused")
     with caplog.at_level(logging.WARNING):
         assert run([gone, gone, gone, "a", gone, "b"], str.upper) == ["A", "B"]
     assert caplog.text.count("does not answer") == 2  # once each time it went
 
 
-def test_one_task_may_be_lost_but_not_the_worker(caplog):
-    def answer(task):
+def test_one_task_may_be_lost_but_not_the_worker(caplog: pytest.LogCaptureFixture) -> None:
+    def answer(task: Any) -> Any:
         return OSError("the reply could not be written") if task == "bad" else task
 
     assert run(["bad", "a"], answer) == ["a"]

@@ -1,6 +1,8 @@
 """What the operator is told; the API itself is tried in tests/system."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -13,13 +15,13 @@ from fedtrace.deploy.network.provisioning import provision_node, provision_serve
 
 
 @pytest.fixture
-def control(tmp_path):
+def control(tmp_path: Path) -> Iterator[Control]:
     identity = provision_server(tmp_path, hosts=["localhost"], now=datetime.now(UTC))
     with Control(f"127.0.0.1:{free_ports(1)[0]}", identity.ca_certificate) as connection:
         yield connection
 
 
-def test_a_superlink_that_does_not_answer(control, tmp_path):
+def test_a_superlink_that_does_not_answer(control: Control, tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match=r"does not answer \(ConnectError\).*superlink\.log"):
         control.status(1)
     with pytest.raises(NetworkError, match="does not answer"):
@@ -29,14 +31,18 @@ def test_a_superlink_that_does_not_answer(control, tmp_path):
 @pytest.mark.parametrize(
     "key", [ed25519.Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())]
 )
-def test_a_key_of_another_kind_is_not_registered(control, tmp_path, key):
+def test_a_key_of_another_kind_is_not_registered(
+    control: Control,
+    tmp_path: Path,
+    key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey,
+) -> None:
     path = tmp_path / "node.pub"
     path.write_bytes(key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH))
     with pytest.raises(NetworkError, match=r"node\.pub is not a P-384 public key.*school-1"):
         control.register("school-1", path)
 
 
-def test_a_file_that_is_no_key(control, tmp_path):
+def test_a_file_that_is_no_key(control: Control, tmp_path: Path) -> None:
     path = tmp_path / "node.pub"
     path.write_text("hello")
     with pytest.raises(NetworkError, match="is not a P-384 public key"):

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,7 +24,7 @@ PROTOBUF = (b"content-type", b"application/protobuf")
 class SuperLink:
     """A SuperLink that answers from a list and remembers what it was asked."""
 
-    answers: list[httpx.Response] = field(default_factory=list)
+    answers: list[httpx.Response | Exception] = field(default_factory=list)
     requests: list[httpx.Request] = field(default_factory=list)
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -36,16 +38,29 @@ class SuperLink:
         return answer
 
 
-def settings(**changes):
+Header = tuple[bytes, bytes]
+Answer = tuple[int, dict[bytes, bytes], bytes]
+"""Status, headers and body."""
+
+
+def settings(**changes: Any) -> FrontSettings:
     return FrontSettings(upstream="https://127.0.0.1:1", ca_certificate=Path("not-read"), **changes)
 
 
-async def ask(front, path, *, method="POST", query=b"", headers=(PROTOBUF,), body=(b"request",)):
+async def ask(
+    front: Front,
+    path: bytes,
+    *,
+    method: str = "POST",
+    query: bytes = b"",
+    headers: Sequence[Header] = (PROTOBUF,),
+    body: Sequence[bytes | None] = (b"request",),
+) -> Answer:
     """One request; returns status, headers and body of the answer."""
     parts = list(body)
-    sent = []
+    sent: list[Any] = []
 
-    async def receive():
+    async def receive() -> Any:
         if parts:
             part = parts.pop(0)
             if part is None:
@@ -53,7 +68,7 @@ async def ask(front, path, *, method="POST", query=b"", headers=(PROTOBUF,), bod
             return {"type": "http.request", "body": part, "more_body": bool(parts)}
         return await asyncio.sleep(3600)
 
-    async def send(event):
+    async def send(event: Any) -> None:
         sent.append(event)
 
     scope = {
@@ -73,8 +88,12 @@ async def ask(front, path, *, method="POST", query=b"", headers=(PROTOBUF,), bod
     return sent[0]["status"], dict(sent[0]["headers"]), answer
 
 
-def run(superlink, *requests, **changes):
-    async def conversation():
+def run(
+    superlink: Callable[[httpx.Request], Any],
+    *requests: tuple[Sequence[Any], Mapping[str, Any]],
+    **changes: Any,
+) -> list[Answer]:
+    async def conversation() -> list[Answer]:
         front = Front(settings(**changes), transport=httpx.MockTransport(superlink))
         return [await ask(front, *args, **named) for args, named in requests]
 
@@ -82,7 +101,7 @@ def run(superlink, *requests, **changes):
 
 
 @pytest.mark.parametrize("path", sorted(ROUTES))
-def test_routes_of_a_supernode_pass(path):
+def test_routes_of_a_supernode_pass(path: bytes) -> None:
     superlink = SuperLink()
     (answer,) = run(superlink, ((path,), {}))
     assert answer == (200, {b"content-length": b"6"}, b"answer")
@@ -116,33 +135,33 @@ def test_routes_of_a_supernode_pass(path):
         b"https://127.0.0.1/v1/control/start-run",
     ],
 )
-def test_nothing_else_does(path):
+def test_nothing_else_does(path: bytes) -> None:
     superlink = SuperLink()
     assert run(superlink, ((path,), {}))[0][0] == 404
     assert not superlink.requests
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS", "CONNECT", "post"])
-def test_other_methods_do_not_pass(method):
+def test_other_methods_do_not_pass(method: str) -> None:
     superlink = SuperLink()
     assert run(superlink, ((PULL,), {"method": method}))[0][0] == 404
     assert not superlink.requests
 
 
-def test_a_query_does_not_pass():
+def test_a_query_does_not_pass() -> None:
     superlink = SuperLink()
     assert run(superlink, ((PULL,), {"query": b"a=1"}))[0][0] == 404
     assert not superlink.requests
 
 
 @pytest.mark.parametrize("headers", [(), ((b"content-type", b"application/json"),)])
-def test_other_content_does_not_pass(headers):
+def test_other_content_does_not_pass(headers: Sequence[Header]) -> None:
     superlink = SuperLink()
     assert run(superlink, ((PULL,), {"headers": headers}))[0][0] == 415
     assert not superlink.requests
 
 
-def test_only_headers_on_the_list_pass_either_way():
+def test_only_headers_on_the_list_pass_either_way() -> None:
     superlink = SuperLink(
         [httpx.Response(200, content=b"m", headers={"set-cookie": "a", "server": "uvicorn"})]
     )
@@ -177,34 +196,36 @@ def test_only_headers_on_the_list_pass_either_way():
         ((PROTOBUF,), (b"123456", b"78901")),
     ],
 )
-def test_a_body_over_the_limit_is_not_read_to_its_end(headers, body):
+def test_a_body_over_the_limit_is_not_read_to_its_end(
+    headers: Sequence[Header], body: Sequence[bytes]
+) -> None:
     superlink = SuperLink()
     asked = ((PULL,), {"headers": headers, "body": (*body, None)})
     assert run(superlink, asked, largest_body_bytes=10)[0][0] == 413
     assert not superlink.requests
 
 
-def test_a_body_that_does_not_come():
+def test_a_body_that_does_not_come() -> None:
     assert run(SuperLink(), ((PULL,), {"body": (b"x", None)}), body_seconds=0.02)[0][0] == 408
 
 
 @pytest.mark.parametrize(
     ("failure", "status"), [(httpx.ReadTimeout("late"), 504), (httpx.ConnectError("gone"), 502)]
 )
-def test_a_superlink_that_fails(failure, status):
+def test_a_superlink_that_fails(failure: Exception, status: int) -> None:
     assert run(SuperLink([failure]), ((b"/v1/fleet/get-run",), {})) == [
         (status, {b"content-length": b"0"}, b"")
     ]
 
 
-def test_an_empty_answer_is_held_until_there_is_a_message():
+def test_an_empty_answer_is_held_until_there_is_a_message() -> None:
     superlink = SuperLink([httpx.Response(200), httpx.Response(200)])
     ((status, _, body),) = run(superlink, ((PULL,), {}), pulls_per_second=200.0)
     assert (status, body, len(superlink.requests)) == (200, b"answer", 3)
 
 
-def test_but_not_for_ever():
-    async def empty(_request):
+def test_but_not_for_ever() -> None:
+    async def empty(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200)
 
     started = time.monotonic()
@@ -213,25 +234,25 @@ def test_but_not_for_ever():
     assert 0.05 <= time.monotonic() - started < 2.0
 
 
-def test_other_routes_are_not_held():
+def test_other_routes_are_not_held() -> None:
     superlink = SuperLink([httpx.Response(200)])
     ((status, _, body),) = run(superlink, ((b"/v1/fleet/deactivate-node",), {}))
     assert (status, body, len(superlink.requests)) == (200, b"", 1)
 
 
-def test_a_refusal_of_the_superlink_is_passed_on_at_once():
+def test_a_refusal_of_the_superlink_is_passed_on_at_once() -> None:
     superlink = SuperLink([httpx.Response(401, content=b"{}")])
     assert run(superlink, ((PULL,), {}))[0][0] == 401
 
 
-def test_when_one_school_gets_work_all_look_again():
+def test_when_one_school_gets_work_all_look_again() -> None:
     """A round is posted to all schools at once, so nobody waits for a turn of its own."""
     posted = asyncio.Event()
 
-    async def superlink(_request):
+    async def superlink(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=b"work" if posted.is_set() else b"")
 
-    async def conversation():
+    async def conversation() -> tuple[list[Answer], float]:
         front = Front(settings(pulls_per_second=2.0), transport=httpx.MockTransport(superlink))
         schools = [asyncio.create_task(ask(front, PULL)) for _ in range(20)]
         await asyncio.sleep(0.05)
@@ -245,16 +266,16 @@ def test_when_one_school_gets_work_all_look_again():
     assert seconds < 1.5  # the first one's turn; twenty turns at 2 a second would take 10 s
 
 
-def test_a_head_that_does_not_come_ends_the_connection(monkeypatch):
+def test_a_head_that_does_not_come_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a silent client nor one that drips bytes keeps its place; a working one does."""
     monkeypatch.setattr("fedtrace.deploy.network.impatience.HEAD_SECONDS", 0.3)
     head = b"POST /v1/fleet/get-run HTTP/1.1\r\nhost: x\r\ncontent-type: application/protobuf\r\n"
 
-    async def slow_superlink(_request):
+    async def slow_superlink(_request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(0.6)
         return httpx.Response(200, content=b"answer")
 
-    async def send(port, *parts):
+    async def send(port: int, *parts: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         answer = b""
         with suppress(ConnectionError):  # the server has closed it while we still write
@@ -265,7 +286,7 @@ def test_a_head_that_does_not_come_ends_the_connection(monkeypatch):
         writer.close()
         return answer
 
-    async def conversation():
+    async def conversation() -> tuple[bytes, bytes, bytes]:
         (port,) = free_ports(1)
         app = Front(settings(), transport=httpx.MockTransport(slow_superlink))
         server = uvicorn.Server(

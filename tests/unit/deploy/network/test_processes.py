@@ -3,6 +3,8 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import Protocol
 
 import psutil
 import pytest
@@ -32,12 +34,18 @@ def listen():
 """
 
 
+class Make(Protocol):
+    """Builds the command of a child that runs one of SLEEPER's functions."""
+
+    def __call__(self, function: str, *arguments: str, name: str = "child") -> Command: ...
+
+
 @pytest.fixture
-def command(tmp_path):
+def command(tmp_path: Path) -> Make:
     (tmp_path / "sleeper.py").write_text(SLEEPER)
     environment = flower_environment(tmp_path) | {"PYTHONPATH": str(tmp_path)}
 
-    def make(function, *arguments, name="child"):
+    def make(function: str, *arguments: str, name: str = "child") -> Command:
         return Command(
             name=name,
             entry_point=f"sleeper:{function}",
@@ -48,11 +56,13 @@ def command(tmp_path):
     return make
 
 
-def descendants():
-    return psutil.Process().children(recursive=True)
+def descendants() -> list[psutil.Process]:
+    return list(psutil.Process().children(recursive=True))
 
 
-def test_children_are_ready_when_they_say_so_and_gone_afterwards(tmp_path, command):
+def test_children_are_ready_when_they_say_so_and_gone_afterwards(
+    tmp_path: Path, command: Make
+) -> None:
     (port,) = free_ports(1)
     with Supervisor(tmp_path / "logs") as supervisor:
         talker = supervisor.start(command("sleep", name="talker"))
@@ -67,8 +77,8 @@ def test_children_are_ready_when_they_say_so_and_gone_afterwards(tmp_path, comma
 
 @pytest.mark.parametrize("stubborn", ["deaf", "with_grandchild"])
 def test_a_child_that_does_not_listen_is_ended_with_all_it_started(
-    tmp_path, command, stubborn, monkeypatch
-):
+    tmp_path: Path, command: Make, stubborn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("fedtrace.deploy.network.processes._TERMINATE_SECONDS", 0.2)
     with Supervisor(tmp_path / "logs") as supervisor:
         child = supervisor.start(command(stubborn))
@@ -81,29 +91,29 @@ def test_a_child_that_does_not_listen_is_ended_with_all_it_started(
     assert not any(map(is_alive, family))
 
 
-def is_alive(pid):
+def is_alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
 
-def test_a_child_that_ends_early_is_named_with_its_log(tmp_path, command):
+def test_a_child_that_ends_early_is_named_with_its_log(tmp_path: Path, command: Make) -> None:
     with Supervisor(tmp_path / "logs") as supervisor:
         supervisor.start(command("fail", name="school-1-gate"))
         with pytest.raises(NotReadyError, match=r"school-1-gate ended with exit status 3.*\.log"):
             supervisor.wait({"school-1-gate": lambda: False}, seconds=10)
 
 
-def test_a_deadline_names_who_was_late(tmp_path, command):
+def test_a_deadline_names_who_was_late(tmp_path: Path, command: Make) -> None:
     with Supervisor(tmp_path / "logs") as supervisor:
         supervisor.start(command("sleep"))
         with pytest.raises(NotReadyError, match=r"front, superlink not ready after 0\.1 s"):
             supervisor.wait({"superlink": lambda: False, "front": lambda: False}, seconds=0.1)
 
 
-def test_an_error_inside_the_block_ends_the_children_too(tmp_path, command):
-    def interrupted():
+def test_an_error_inside_the_block_ends_the_children_too(tmp_path: Path, command: Make) -> None:
+    def interrupted() -> None:
         with Supervisor(tmp_path / "logs") as supervisor:
             supervisor.start(command("sleep"))
             raise KeyboardInterrupt
@@ -113,7 +123,7 @@ def test_an_error_inside_the_block_ends_the_children_too(tmp_path, command):
     assert descendants() == []
 
 
-def test_one_child_can_be_killed(tmp_path, command):
+def test_one_child_can_be_killed(tmp_path: Path, command: Make) -> None:
     with Supervisor(tmp_path / "logs") as supervisor:
         supervisor.start(command("sleep", name="one"))
         supervisor.start(command("sleep", name="two"))
@@ -124,10 +134,10 @@ def test_one_child_can_be_killed(tmp_path, command):
             supervisor.kill("three")
 
 
-def test_children_are_not_started_from_a_thread_that_may_end_first(tmp_path):
+def test_children_are_not_started_from_a_thread_that_may_end_first(tmp_path: Path) -> None:
     caught = []
 
-    def enter():
+    def enter() -> None:
         try:
             with Supervisor(tmp_path / "logs"):
                 pass
@@ -157,12 +167,15 @@ with Supervisor(where / "logs") as supervisor:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_no_child_outlives_its_parent(tmp_path, command, number):
+def test_no_child_outlives_its_parent(
+    tmp_path: Path, command: Make, number: signal.Signals
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as parent:
+        assert parent.stdout is not None
         child = int(parent.stdout.readline())
         assert is_alive(child)
         parent.send_signal(number)
