@@ -1,0 +1,237 @@
+"""A small consortium's logs, written without training: a job of some rounds, all in order."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from fedtrace.governance.canonical import digest
+from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member
+from fedtrace.governance.log.checkpoint import LogCheckpoint, sign_checkpoint
+from fedtrace.governance.log.entries import (
+    CharterAdopted,
+    Entry,
+    EvaluationClosed,
+    ImportCompleted,
+    Input,
+    ModelReleased,
+    PlanAccepted,
+    PlanActivated,
+    RoundClosed,
+    RoundOpened,
+    RoundReserved,
+    RunClosed,
+    RunOpened,
+    SchoolInitialised,
+    UpdateReceived,
+    UpdateSent,
+    encode_entry,
+)
+from fedtrace.governance.log.merkle import MerkleTree, leaf_hash
+from fedtrace.governance.log.storage import CHECKPOINT, ENTRIES
+from fedtrace.governance.log.verify import LogBytes
+from fedtrace.governance.plan import RoundKind
+
+NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
+PLAN, RUN = digest(b"plan"), "run-1"
+
+
+def key_of(name: str) -> Ed25519PrivateKey:
+    """The same key for the same name, every time."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
+
+
+def public(key: Ed25519PrivateKey) -> str:
+    """As charters hold it."""
+    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return base64.b64encode(raw).decode()
+
+
+def charter_of(schools: Sequence[str], threshold: int = 2) -> Charter:
+    """A charter of county."""
+    return Charter(
+        consortium="county",
+        threshold=threshold,
+        aggregator=Aggregator(name="aggregator", public_key=public(key_of("aggregator"))),
+        log=LogKey(origin="county/log", public_key=public(key_of("county/log"))),
+        members=tuple(
+            Member(
+                name=school,
+                public_key=public(key_of(school)),
+                log_public_key=public(key_of(f"county/schools/{school}")),
+            )
+            for school in schools
+        ),
+    )
+
+
+@dataclass(kw_only=True)
+class Story:
+    """What each log says; a test changes it before it is written."""
+
+    charter: Charter
+    consortium: list[Entry] = field(default_factory=list)
+    schools: dict[str, list[Entry]] = field(default_factory=dict)
+
+    def log_bytes(self) -> LogBytes:
+        """The consortium's log as the verifier gets it."""
+        lines = encode(self.consortium, "county/log")
+        return LogBytes(
+            name="the consortium's log",
+            kind="consortium",
+            origin="county/log",
+            public_key=self.charter.log.public_key,
+            lines=lines,
+            torn=0,
+            checkpoint=note_over(lines, "county/log"),
+        )
+
+    def write(self, root: Path) -> Path:
+        """Write every home, each log signed by its own key."""
+        homes = {root / "consortium": ("county/log", self.consortium)}
+        for school, entries in self.schools.items():
+            homes[root / "schools" / school] = (f"county/schools/{school}", entries)
+        for home, (origin, entries) in homes.items():
+            (home / "log").mkdir(parents=True)
+            (home / "charter.json").write_bytes(self.charter.to_bytes())
+            write_lines(home / "log", encode(entries, origin), origin)
+        return root
+
+
+def encode(entries: Sequence[Entry], origin: str) -> list[bytes]:
+    """Entries as lines, a second apart."""
+    return [
+        encode_entry(entry, index=index, origin=origin, now=NOW + timedelta(seconds=index))
+        for index, entry in enumerate(entries)
+    ]
+
+
+def note_over(lines: Sequence[bytes], origin: str, key: Ed25519PrivateKey | None = None) -> bytes:
+    """A checkpoint over any lines, also those that an honest log would refuse."""
+    root = MerkleTree(leaf_hash(line) for line in lines).root()
+    return sign_checkpoint(
+        LogCheckpoint(origin=origin, size=len(lines), root=root), key or key_of(origin)
+    )
+
+
+def write_lines(directory: Path, lines: Sequence[bytes], origin: str) -> None:
+    """A log's files over any lines, signed by its key: what a dishonest owner can do."""
+    (directory / ENTRIES).write_bytes(b"".join(line + b"\n" for line in lines))
+    (directory / CHECKPOINT).write_bytes(note_over(lines, origin))
+
+
+def tell_story(
+    *, schools: int = 3, rounds: int = 2, noise: str = "2.5", epsilon_job: str = "8"
+) -> Story:
+    """A job that every school answered in every round, and its evaluation."""
+    names = [f"school-{number}" for number in range(1, schools + 1)]
+    charter = charter_of(names)
+    story = Story(charter=charter)
+    story.consortium = [
+        CharterAdopted(charter_digest=charter.digest()),
+        PlanActivated(
+            plan_digest=PLAN,
+            signers=tuple(names),
+            trust_mode="local",
+            epsilon_job=epsilon_job,
+            delta="1e-05",
+        ),
+        RunOpened(plan_digest=PLAN, run_id=RUN),
+    ]
+    for name in names:
+        story.schools[name] = [
+            SchoolInitialised(
+                school=name, charter_digest=charter.digest(), policy_digest=digest(b"policy")
+            ),
+            ImportCompleted(
+                students="20-49",
+                rows_kept="500-999",
+                rows_rejected="0",
+                columns_kept=4,
+                columns_dropped=9,
+            ),
+            PlanAccepted(plan_digest=PLAN, signers=tuple(names)),
+        ]
+    for number in range(1, rounds + 1):
+        _tell_round(story, names, number, "train", noise)
+    _tell_round(story, names, rounds + 1, "evaluate", noise)
+    story.consortium += [
+        RunClosed(plan_digest=PLAN, run_id=RUN, reason="completed", rounds=rounds),
+        ModelReleased(plan_digest=PLAN, run_id=RUN, digest=_left(rounds), averaged=1),
+    ]
+    return story
+
+
+def _left(number: int) -> str:
+    return digest(f"checkpoint {number}".encode())
+
+
+def _tell_round(
+    story: Story, names: Sequence[str], number: int, kind: RoundKind, noise: str
+) -> None:
+    sampling = "0.5" if kind == "train" else "1"
+    updates = {name: digest(f"{name} {number}".encode()) for name in names}
+    story.consortium.append(
+        RoundOpened(
+            plan_digest=PLAN,
+            run_id=RUN,
+            round=number,
+            kind=kind,
+            order_digest=digest(f"order {number}".encode()),
+            checkpoint_digest=_left(number - 1),
+            schools=tuple(names),
+        )
+    )
+    for name, update in updates.items():
+        story.schools[name] += [
+            RoundReserved(
+                plan_digest=PLAN,
+                run_id=RUN,
+                round=number,
+                kind=kind,
+                noise_multiplier=noise,
+                sampling_rate=sampling,
+                cohort_size="20-49",
+                cohort_root=digest(b"cohort"),
+            ),
+            UpdateSent(plan_digest=PLAN, run_id=RUN, round=number, kind=kind, digest=update),
+        ]
+        story.consortium.append(
+            UpdateReceived(
+                plan_digest=PLAN, run_id=RUN, round=number, kind=kind, school=name, digest=update
+            )
+        )
+    inputs = tuple(Input(school=name, digest=update) for name, update in updates.items())
+    if kind == "evaluate":
+        story.consortium.append(
+            EvaluationClosed(
+                plan_digest=PLAN,
+                run_id=RUN,
+                round=number,
+                kind=kind,
+                inputs=inputs,
+                noise_multiplier=noise,
+            )
+        )
+    else:
+        story.consortium.append(
+            RoundClosed(
+                plan_digest=PLAN,
+                run_id=RUN,
+                round=number,
+                kind=kind,
+                inputs=inputs,
+                output_digest=_left(number),
+                rule="adam",
+                clipping_norm="1",
+                noise_multiplier=noise,
+                sampling_rate=sampling,
+            )
+        )
