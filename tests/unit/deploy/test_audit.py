@@ -1,0 +1,266 @@
+"""``verify_path`` on folders as people have them: whole, alone, incomplete, tampered with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.logs import charter_of, encode, tell_story, write_lines
+
+from fedtrace.deploy.audit import Verdict, verify_path
+from fedtrace.governance.canonical import digest
+from fedtrace.governance.log.entries import PlanAccepted, SchoolInitialised
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tell_story().write(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture
+def demo(original: Path, tmp_path: Path) -> Path:
+    """A demo's output: three schools, two rounds, an evaluation."""
+    return shutil.copytree(original, tmp_path / "demo")
+
+
+def failed(verdict: Verdict) -> list[str]:
+    return [line.check for line in verdict.lines if line.status == "FAIL"]
+
+
+def warned(verdict: Verdict) -> list[str]:
+    return [line.check for line in verdict.lines if line.status == "WARN"]
+
+
+def test_a_whole_demo_passes_in_about_ten_lines(demo: Path) -> None:
+    verdict = verify_path(demo)
+    assert {line.status for line in verdict.lines} == {"PASS"}
+    assert verdict.exit_code == 0
+    assert len(verdict.lines) == 14
+    assert verdict.entries == 20 + 3 * 9
+    stored = sum(path.stat().st_size for path in demo.rglob("entries.jsonl"))
+    assert verdict.log_bytes == stored
+    assert charter_of(["school-1", "school-2", "school-3"]).digest() in verdict.lines[0].sentence
+
+
+@pytest.mark.parametrize(
+    "part", ["consortium", "consortium/log", "schools/school-2", "schools/school-2/log"]
+)
+def test_a_home_and_a_log_can_be_verified_alone(demo: Path, part: str) -> None:
+    verdict = verify_path(demo / part)
+    assert verdict.exit_code == 0
+    assert sum(line.check == "log.whole" for line in verdict.lines) == 1
+
+
+def test_a_log_can_be_named_from_inside(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(demo / "consortium" / "log")
+    assert verify_path(Path()).exit_code == 0
+
+
+def test_verifying_needs_no_secret_and_changes_nothing(demo: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in demo.rglob("*")}
+    verify_path(demo)
+    assert {path: path.stat().st_mtime_ns for path in demo.rglob("*")} == before
+
+
+def test_many_schools_share_lines(tmp_path: Path) -> None:
+    verdict = verify_path(tell_story(schools=60, rounds=1).write(tmp_path))
+    assert verdict.exit_code == 0
+    assert len(verdict.lines) < 20
+    assert any("56 more schools are whole" in line.sentence for line in verdict.lines)
+
+
+# --- what is not there or cannot be read ----------------------------------------------------------
+
+
+def test_nothing_at_the_path(tmp_path: Path) -> None:
+    verdict = verify_path(tmp_path / "nowhere")
+    assert (failed(verdict), verdict.exit_code) == (["input"], 2)
+    assert "There is nothing at" in verdict.lines[0].sentence
+
+
+def test_an_empty_folder_and_a_file(tmp_path: Path) -> None:
+    assert "There is no log at" in verify_path(tmp_path).lines[0].sentence
+    (tmp_path / "file").write_text("x")
+    assert "is a file" in verify_path(tmp_path / "file").lines[0].sentence
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("part", "checks", "sentence"),
+    [
+        ("consortium", ["input"], "charter.json is missing"),
+        ("consortium/charter.json", ["input"], "charter.json is missing"),
+        ("schools/school-2/charter.json", ["input"], "Ask whoever gave you this folder"),
+        ("schools/school-2/log", ["input", "crosscheck"], "there is no checkpoint"),
+        ("schools/school-2/log/checkpoint", ["input", "crosscheck"], "there is no checkpoint"),
+        ("schools/school-2/log/entries.jsonl", ["log.size", "crosscheck"], "9 of 9 signed entries"),
+        ("consortium/log", ["input", "members", "crosscheck"], "there is no checkpoint"),
+    ],
+)
+def test_what_was_removed_is_missed(
+    demo: Path, part: str, checks: list[str], sentence: str
+) -> None:
+    remove(demo / part)
+    verdict = verify_path(demo)
+    assert (failed(verdict), verdict.exit_code) == (checks, 2)
+    assert any(sentence in line.sentence for line in verdict.lines)
+
+
+def test_a_member_whose_log_is_not_here_warns(demo: Path) -> None:
+    remove(demo / "schools" / "school-3")
+    verdict = verify_path(demo)
+    assert (failed(verdict), warned(verdict), verdict.exit_code) == ([], ["members"], 1)
+    assert "1 of 3 members are not here" in next(
+        line.sentence for line in verdict.lines if line.status == "WARN"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")
+def test_a_file_without_permission(demo: Path) -> None:
+    (demo / "consortium" / "log" / "entries.jsonl").chmod(0)
+    assert "cannot be read" in verify_path(demo).lines[1].sentence
+
+
+MAKERS: tuple[Callable[[Path], None], ...] = (
+    lambda path: path.symlink_to("/dev/zero"),
+    os.mkfifo,
+    Path.mkdir,
+)
+
+
+@pytest.mark.parametrize("name", ["log/entries.jsonl", "log/checkpoint", "charter.json"])
+@pytest.mark.parametrize("make", MAKERS, ids=["link", "pipe", "folder"])
+def test_links_pipes_and_folders_in_place_of_files(
+    demo: Path, name: str, make: Callable[[Path], None]
+) -> None:
+    path = demo / "consortium" / name
+    path.unlink()
+    make(path)
+    (line,) = [line for line in verify_path(demo).lines if line.check == "input"]
+    assert line.status == "FAIL"
+    assert str(path) in line.sentence
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b"[" * 100_000, b"{" + b" " * 2**20])
+def test_what_is_no_charter(demo: Path, text: bytes) -> None:
+    for path in demo.rglob("charter.json"):
+        path.write_bytes(text)
+    verdict = verify_path(demo)
+    assert failed(verdict) == ["input"]
+    assert "charter.json" in verdict.lines[0].sentence
+
+
+# --- tampering ------------------------------------------------------------------------------------
+
+
+def other_charter_everywhere(demo: Path) -> None:
+    charter = charter_of(["school-1", "school-2", "school-3"], threshold=1).to_bytes()
+    for path in demo.rglob("charter.json"):
+        path.write_bytes(charter)
+
+
+def other_charter_in_one_home(demo: Path) -> None:
+    charter = charter_of(["school-1", "school-2", "school-3"], threshold=1).to_bytes()
+    (demo / "schools" / "school-1" / "charter.json").write_bytes(charter)
+
+
+def a_stranger(demo: Path) -> None:
+    home = demo / "schools" / "school-9"
+    shutil.copytree(demo / "schools" / "school-1", home)
+    write_lines(home / "log", [], "county/schools/school-9")
+
+
+def the_same_log_twice(demo: Path) -> None:
+    shutil.copytree(demo / "schools" / "school-1", demo / "schools" / "copy")
+
+
+def logs_swapped(demo: Path) -> None:
+    first, second = (demo / "schools" / name / "log" for name in ("school-1", "school-2"))
+    keep = demo / "keep"
+    (first / "checkpoint").rename(keep)
+    (second / "checkpoint").rename(first / "checkpoint")
+    keep.rename(second / "checkpoint")
+
+
+def a_school_in_the_consortiums_place(demo: Path) -> None:
+    shutil.rmtree(demo / "consortium" / "log")
+    shutil.move(demo / "schools" / "school-1" / "log", demo / "consortium" / "log")
+    shutil.rmtree(demo / "schools" / "school-1")
+
+
+def entries_of_a_school_cut(demo: Path) -> None:
+    path = demo / "schools" / "school-1" / "log" / "entries.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def a_school_rolled_back(demo: Path) -> None:
+    """Its owner restores an old state, signed in its time: the log alone is whole."""
+    entries = tell_story().schools["school-1"][:-2]
+    origin = "county/schools/school-1"
+    write_lines(demo / "schools" / "school-1" / "log", encode(entries, origin), origin)
+
+
+def the_note_is_garbage(demo: Path) -> None:
+    (demo / "schools" / "school-1" / "log" / "checkpoint").write_bytes(b"county")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "checks"),
+    [
+        (other_charter_everywhere, ["charter", "crosscheck"]),
+        (other_charter_in_one_home, ["input"]),
+        (a_stranger, ["checkpoint.origin", "crosscheck"]),
+        (the_same_log_twice, ["members", "crosscheck"]),
+        (logs_swapped, ["log.root", "log.root", "crosscheck"]),
+        (a_school_in_the_consortiums_place, ["members", "crosscheck"]),
+        (entries_of_a_school_cut, ["log.size", "crosscheck"]),
+        (a_school_rolled_back, ["updates.sent"]),
+        (the_note_is_garbage, ["checkpoint.format", "crosscheck"]),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_what_was_tampered_with_fails(
+    demo: Path, tamper: Callable[[Path], None], checks: list[str]
+) -> None:
+    tamper(demo)
+    verdict = verify_path(demo)
+    assert (failed(verdict), verdict.exit_code) == (checks, 2)
+
+
+def test_a_consortium_rolled_back_leaves_orphans(demo: Path) -> None:
+    entries = tell_story().consortium[:-9]
+    write_lines(demo / "consortium" / "log", encode(entries, "county/log"), "county/log")
+    verdict = verify_path(demo)
+    assert "updates.received" in warned(verdict)
+    assert verdict.exit_code == 1
+
+
+def test_a_log_that_is_being_written_warns(demo: Path) -> None:
+    with (demo / "consortium" / "log" / "entries.jsonl").open("ab") as file:
+        file.write(b'{"data":')
+    verdict = verify_path(demo)
+    assert (failed(verdict), warned(verdict)) == ([], ["log.tail"])
+
+
+def test_what_a_school_signed_itself_is_not_believed_against_the_others(tmp_path: Path) -> None:
+    """A school that rewrites its whole log, with its own key, still cannot rewrite the others."""
+    story = tell_story()
+    story.schools["school-2"] = [
+        each
+        for each in story.schools["school-2"]
+        if isinstance(each, SchoolInitialised | PlanAccepted)
+    ]
+    verdict = verify_path(story.write(tmp_path))
+    assert failed(verdict) == ["updates.sent"]
+    assert digest(b"school-2 1") in next(
+        line.sentence for line in verdict.lines if line.status == "FAIL"
+    )
