@@ -6,7 +6,7 @@ RUN = OMP_NUM_THREADS=1
 .PHONY: demo test test-system check bench venv
 
 demo: venv ; $(BIN)/fedtrace demo
-test: venv ; $(RUN) $(BIN)/python -m pytest -q
+test: venv ; $(RUN) $(BIN)/python -m pytest -q -n 2
 test-system: venv ; $(RUN) $(BIN)/python -m pytest -q -m system
 check: venv ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 bench: venv ; $(RUN) PYTHONPATH=tests $(BIN)/python -m bench $(ONLY)
