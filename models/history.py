@@ -18,6 +18,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fedtrace.models.interactions import Batch
 
@@ -110,7 +111,7 @@ def _past(answers: Tensor, rank: Tensor) -> Tensor:
         sum to at most 1, so that a short past stays close to 0.
     """
     decay = torch.tensor([1.0, 1.0, FAST_DECAY, SLOW_DECAY])
-    scale = torch.tensor([1.0, 1.0, 1 / FAST_DECAY - 1, 1 / SLOW_DECAY - 1])
+    scale = torch.tensor([1.0, 1.0, 1 - FAST_DECAY, 1 - SLOW_DECAY])
     # Hillis and Steele 1986: after the step with shift k, a cell sums its last 2k answers.
     total, shift = answers, 1
     longest = int(rank.max()) if rank.numel() else 0
@@ -118,4 +119,7 @@ def _past(answers: Tensor, rank: Tensor) -> Tensor:
         earlier = total[:, :-shift] * (decay**shift) * (rank[:, shift:, None] >= shift)
         total = torch.cat([total[:, :shift], total[:, shift:] + earlier], dim=1)
         shift *= 2
-    return (total - answers) * scale
+    # The cell before, and not this one less its own answer: rounding would keep a trace of it.
+    before = functional.pad(total[:, :-1], (0, 0, 1, 0))
+    past: Tensor = before * (rank > 0)[..., None] * scale
+    return past
