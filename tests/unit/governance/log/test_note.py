@@ -101,6 +101,8 @@ BAD = {
     "no signature": (CHECKPOINT.to_text().encode() + b"\n", "format"),
     "no empty line": (NOTE.replace(b"\n\n", b"\n"), "format"),
     "no newline at the end": (NOTE[:-1], "format"),
+    "another character for the last newline": (NOTE[:-1] + b"x", "format"),
+    "a root that is not base64": (resigned(lambda text: text.replace(ROOT, "!root!")), "format"),
     "text after the signatures": (NOTE + b"text\n", "format"),
     "two hyphens for the dash": (NOTE.replace("\u2014".encode(), b"--"), "format"),
     "an en dash": (NOTE.replace("\u2014".encode(), "\u2013".encode()), "format"),
