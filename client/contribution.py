@@ -75,6 +75,7 @@ def _answer(signed_order: SignedOrder, checkpoint: bytes, school: School, now: d
         Exception: whatever a disk or a damaged record can do.
     """
     order = signed_order.order
+    school.log_kill_switch(now=now)
     facts, parameters = read_checkpoint(checkpoint)
     plan = school.find_plan(order.plan_digest)
     trainer = Trainer(plan.plan, source=OsRandom()) if plan else None

@@ -85,6 +85,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a poll says nothing
     school = open_school(options.school_home)
+    if school.log_problem:
+        logger.error("no training: the school's log cannot be opened: %s", school.log_problem)
     own_fab_digest = fab_digest()
 
     def answer(task: Task) -> Message:

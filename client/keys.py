@@ -8,6 +8,7 @@ secrets, apart from backups of the vault.
 from __future__ import annotations
 
 import base64
+import binascii
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +88,14 @@ def load_keys(directory: Path) -> SchoolKeys:
         raise ValueError(f"{_LOG} is not an unencrypted PEM private key") from error
     if not isinstance(log_key, Ed25519PrivateKey):
         raise ValueError(f"{_LOG} is not an Ed25519 key")
-    vault_key = (directory / _VAULT).read_bytes()
-    if len(vault_key) != 2 * SCHOOL_KEY_BYTES:
+    try:
+        vault_key = binascii.unhexlify((directory / _VAULT).read_bytes())
+    except binascii.Error:
+        vault_key = b""
+    if len(vault_key) != SCHOOL_KEY_BYTES:
         raise ValueError(f"{_VAULT} does not hold {SCHOOL_KEY_BYTES} bytes in hexadecimal")
-    return SchoolKeys(
-        signer=Signer.from_pem((directory / _SIGNER).read_bytes()),
-        log_key=log_key,
-        vault_key=bytes.fromhex(vault_key.decode("ascii")),
-    )
+    try:
+        signer = Signer.from_pem((directory / _SIGNER).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{_SIGNER}: {error}") from error
+    return SchoolKeys(signer=signer, log_key=log_key, vault_key=vault_key)

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 import tomllib
@@ -89,6 +90,7 @@ class School:
         plans: the files of accepted plans.
         opened_log: what happened here; None where it cannot be opened, and then nothing is trained.
         log_problem: why it cannot be opened.
+        log_in_use: that is because another process has it open, as the gate does while it runs.
     """
 
     home: Path
@@ -100,6 +102,7 @@ class School:
     plans: PlanFiles
     opened_log: Log | None
     log_problem: str | None
+    log_in_use: bool = False
 
     def __repr__(self) -> str:
         return f"School({self.name})"
@@ -132,8 +135,16 @@ class School:
         """The log, for whoever is about to do something that must be in it.
 
         Raises:
+            BlockingIOError: another process has it open.
             Corrupt: it could not be opened, or a write has failed.
         """
+        if self.log_in_use:
+            raise BlockingIOError(
+                errno.EAGAIN,
+                "another process has the school's log open, as the gate does while it runs: end "
+                "that process, run the command again, then start it again",
+                str(self.home),
+            )
         if self.opened_log is None:
             raise Corrupt(f"the school's log is not available: {self.log_problem}")
         if not self.opened_log.healthy:
@@ -272,19 +283,37 @@ class School:
             moments.append(decode_entry(log.line(last), index=last, origin=log.origin).time)
         return max((moment for moment in moments if moment is not None), default=None)
 
-    def set_kill_switch(self, on: bool, *, now: datetime) -> None:
-        """Stop all training at this school, or allow it again.
+    def set_kill_switch(self, on: bool, *, now: datetime) -> bool:
+        """Stop all training at this school, or allow it again, from the next order on.
 
-        Stopping works even where the log is not available; starting again does not.
+        Stopping works even where the log is damaged; starting again does not. While the gate runs
+        it alone can write to the log, so it writes the change down before its next answer.
+
+        Returns:
+            Whether the log says so already.
 
         Raises:
-            Corrupt: the log is not available. A stop is in force all the same.
+            Corrupt: the log is damaged. A stop is in force all the same.
         """
-        if on:
-            self.store.set_kill_switch(True)
+        if on or self.log_in_use:
+            self.store.set_kill_switch(on)
+        if self.log_in_use:
+            return False
         self.log.append(KillSwitchChanged(on=on), now=now)
-        if not on:
-            self.store.set_kill_switch(False)
+        self.store.set_kill_switch(on, logged=True)
+        return True
+
+    def log_kill_switch(self, *, now: datetime) -> None:
+        """Write down a change of the kill switch that another process made.
+
+        Raises:
+            Corrupt, OSError: it cannot be written; then nothing may be trained either.
+        """
+        if self.opened_log is None or self.store.kill_switch_is_logged:
+            return
+        on = self.store.kill_switch
+        self.log.append(KillSwitchChanged(on=on), now=now)
+        self.store.set_kill_switch(on, logged=True)
 
 
 def log_origin(charter: Charter, school: str) -> str:
@@ -345,7 +374,10 @@ def open_school(home: Path) -> School:
         OSError: a file cannot be read.
     """
     if not (home / _SETTINGS).exists():
-        raise PolicyError(f"{home} is not a school's home: there is no {_SETTINGS}")
+        raise PolicyError(
+            f"{home} is not a school's home: there is no {_SETTINGS} in it. Check the path, or "
+            "make a home with `fedtrace school init`."
+        )
     settings = _read_settings(home / _SETTINGS)
     charter = Charter.from_bytes((home / _CHARTER).read_bytes())
     policy = SchoolPolicy.from_bytes((home / _POLICY).read_bytes())
@@ -355,11 +387,16 @@ def open_school(home: Path) -> School:
     vault = Vault(home / "vault", keys.vault_key)
     log: Log | None = None
     log_problem: str | None = None
+    log_in_use = False
     try:
         log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
-    except (Corrupt, OSError) as error:
+    except BlockingIOError as error:
+        log_in_use = True
+        log_problem = str(error.strerror)
+    except Corrupt as error:
         log_problem = str(error)
-        logger.error("no training: the school's log cannot be opened: %s", error)
+    except OSError as error:
+        log_problem = f"{error.strerror} ({error.filename or home / 'log'})"
     return School(
         home=home,
         settings=settings,
@@ -370,12 +407,15 @@ def open_school(home: Path) -> School:
         plans=PlanFiles(home / "plans", charter),
         opened_log=log,
         log_problem=log_problem,
+        log_in_use=log_in_use,
     )
 
 
 def _read_settings(path: Path) -> SchoolSettings:
     try:
         return SchoolSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{path} is not text in UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{path.name} is not TOML: {error}") from error
     except ValidationError as error:

@@ -79,7 +79,7 @@ _settings = Table(
     Column("value", String, nullable=False),
 )
 
-_KILL_SWITCH = "kill_switch"
+_KILL_SWITCH, _LOGGED_KILL_SWITCH = "kill_switch", "logged_kill_switch"
 
 _EVENT_FIELDS = (
     "plan_digest",
@@ -252,15 +252,32 @@ class SchoolStore:
     def kill_switch(self) -> bool:
         """True while a person at the school has stopped all training."""
         with reading(self._engine) as connection:
-            query = select(_settings.c.value).where(_settings.c.name == _KILL_SWITCH)
-            return connection.execute(query).scalar() == "on"
+            return _is_on(connection, _KILL_SWITCH)
 
-    def set_kill_switch(self, on: bool) -> None:
-        """Stop all training, or allow it again."""
+    @property
+    def kill_switch_is_logged(self) -> bool:
+        """Whether the school's log says how the kill switch stands now."""
+        with reading(self._engine) as connection:
+            return _is_on(connection, _KILL_SWITCH) == _is_on(connection, _LOGGED_KILL_SWITCH)
+
+    def set_kill_switch(self, on: bool, *, logged: bool = False) -> None:
+        """Stop all training, or allow it again.
+
+        Args:
+            on: whether training is stopped.
+            logged: the school's log says so already.
+        """
+        names = (_KILL_SWITCH, _LOGGED_KILL_SWITCH) if logged else (_KILL_SWITCH,)
         with writing(self._engine) as connection:
-            connection.execute(delete(_settings).where(_settings.c.name == _KILL_SWITCH))
+            connection.execute(delete(_settings).where(_settings.c.name.in_(names)))
             if on:
-                connection.execute(insert(_settings).values(name=_KILL_SWITCH, value="on"))
+                rows = [{"name": name, "value": "on"} for name in names]
+                connection.execute(insert(_settings), rows)
+
+
+def _is_on(connection: Connection, name: str) -> bool:
+    query = select(_settings.c.value).where(_settings.c.name == name)
+    return bool(connection.execute(query).scalar() == "on")
 
 
 def _last_entry(connection: Connection, plan_digest: str) -> Row[Any] | None:

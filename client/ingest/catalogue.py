@@ -11,7 +11,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from fedtrace.client.ingest.mapping import Mapping
 from fedtrace.client.ingest.report import Rejections
@@ -99,4 +106,9 @@ def load_catalogue(content: bytes) -> Catalogue:
     Raises:
         ValueError: not JSON of the documented form.
     """
-    return Catalogue.model_validate_json(content)
+    try:
+        return Catalogue.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise ValueError(f"not a catalogue of skills: {where}: {first['msg']}") from error

@@ -146,7 +146,7 @@ def test_a_second_process_can_look_but_not_act(school: School, tmp_path: Path) -
         assert other.log_problem is not None
         assert "another process" in other.log_problem
         assert not other.state(None, schema_fingerprint="", now=NOW).log_healthy
-        with pytest.raises(Corrupt, match="not available"):
+        with pytest.raises(BlockingIOError, match="another process"):
             other.import_csv(export(tmp_path / "a.csv"), MAPPING, CATALOGUE, now=NOW)
         assert len(other.vault) == 0
 
@@ -162,18 +162,38 @@ def test_a_log_cut_short_keeps_training_off(home: Path) -> None:
         assert again.store.kill_switch
 
 
-def test_the_kill_switch_stops_even_without_a_log(school: School) -> None:
-    school.set_kill_switch(True, now=NOW)
+def test_the_kill_switch_is_in_the_log(school: School) -> None:
+    assert school.set_kill_switch(True, now=NOW)
     assert school.state(None, schema_fingerprint="", now=NOW).kill_switch
-    school.set_kill_switch(False, now=NOW)
+    assert school.set_kill_switch(False, now=NOW)
     assert not school.store.kill_switch
+    school.log_kill_switch(now=NOW)  # there is nothing left to write down
     assert logged(school)[1:] == ["kill_switch.changed", "kill_switch.changed"]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_kill_switch_works_while_the_gate_has_the_log(school: School, on: bool) -> None:
+    school.set_kill_switch(not on, now=NOW)
+    before = len(school.log)
     with open_school(school.home) as other:
+        assert not other.set_kill_switch(on, now=NOW)
+    assert school.state(None, schema_fingerprint="", now=NOW).kill_switch is on
+    school.log_kill_switch(now=NOW)
+    school.log_kill_switch(now=NOW)
+    assert logged(school)[before:] == ["kill_switch.changed"]
+
+
+def test_the_kill_switch_stops_even_with_a_damaged_log(home: Path) -> None:
+    with open_school(home) as school:
+        school.set_kill_switch(True, now=NOW)
+        school.set_kill_switch(False, now=NOW)
+    (home / "log" / "entries.jsonl").write_bytes(b"")
+    with open_school(home) as school:
         with pytest.raises(Corrupt):
-            other.set_kill_switch(True, now=NOW)
+            school.set_kill_switch(True, now=NOW)
         assert school.store.kill_switch
         with pytest.raises(Corrupt):
-            other.set_kill_switch(False, now=NOW)
+            school.set_kill_switch(False, now=NOW)
         assert school.store.kill_switch
 
 
