@@ -8,17 +8,17 @@ number that two programs print differently would have two hashes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from json import JSONEncoder
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
-from fedtrace.governance.charter import Origin
 from fedtrace.governance.document import Digest, Name, Section
 from fedtrace.governance.errors import Rejected
 from fedtrace.governance.plan import RoundKind, TrustMode
@@ -296,25 +296,13 @@ ENTRY_TYPES: Mapping[str, type[Entry]] = MappingProxyType(
 )
 """Type name -> schema; nothing else can be written or read."""
 
-_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$"
-
-_EntryT = TypeVar("_EntryT", bound=Entry)
-
-
-class _Envelope(Section, Generic[_EntryT]):
-    """CloudEvents 1.0; the id is the entry's index in its log."""
-
-    specversion: Literal["1.0"]
-    id: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})$")]
-    source: Origin
-    type: str
-    time: Annotated[str, Field(pattern=_MOMENT)]
-    datacontenttype: Literal["application/json"]
-    data: _EntryT
-
-
-_ENVELOPES: Mapping[str, type[_Envelope[Any]]] = MappingProxyType(
-    {name: _Envelope[kind] for name, kind in ENTRY_TYPES.items()}  # type: ignore[valid-type]
+# The envelope has one encoding, so it is matched as text. What stands in the data's place need not
+# be JSON for the pattern to match; its own schema parses exactly these bytes.
+_ENVELOPE = re.compile(
+    rb'\{"data":(?P<data>\{.*\}),"datacontenttype":"application/json",'
+    rb'"id":"(?P<id>0|[1-9][0-9]{0,15})","source":"(?P<source>[A-Za-z0-9._/-]{1,128})",'
+    rb'"specversion":"1\.0","time":"(?P<time>[0-9-]{10}T[0-9:]{8}\.[0-9]{6}Z)",'
+    rb'"type":"(?P<type>[a-z_.]{1,64})"\}'
 )
 
 # Every string that a schema allows is ASCII and every number an integer below 2^53. For such
@@ -368,45 +356,53 @@ def decode_entry(line: bytes, *, index: int, origin: str) -> LoggedEntry:
     """Read an entry back; total: a value or `Rejected`.
 
     Raises:
-        Rejected: ``size``; ``json``; ``canonical``: JSON, but not its one encoding (a key twice,
-            another order, spaces, escapes, characters beyond ASCII); ``type``; ``envelope``;
-            ``schema``; ``index``; ``origin``.
+        Rejected: ``size``; ``json``; ``canonical``: JSON, but not in its one encoding (a key
+            twice, another order, spaces, escapes, characters beyond ASCII); ``envelope``;
+            ``type``; ``index``; ``origin``; ``schema``.
     """
     if len(line) > ENTRY_LIMIT_BYTES:
         raise Rejected("size", f"entry {index} has {len(line)} bytes, over {ENTRY_LIMIT_BYTES}")
-    plain = _parse(line, index)
-    kind = plain.get("type")
-    schema = _ENVELOPES.get(kind) if isinstance(kind, str) else None
+    envelope = _ENVELOPE.fullmatch(line)
+    if envelope is None:
+        raise _envelope_problem(line, index)
+    data, number, source, moment, kind = envelope.groups()
+    schema = ENTRY_TYPES.get(kind.decode("ascii"))
     if schema is None:
         raise Rejected("type", f"entry {index} has a type that no log can hold")
+    if number != b"%d" % index:
+        raise Rejected("index", f"entry {index} says that it is another one")
+    if source != origin.encode():
+        raise Rejected("origin", f"entry {index} was written for another log")
+    if not _is_canonical(data):
+        raise Rejected("canonical", f"the data of entry {index} are not canonical JSON")
     try:
-        envelope = schema.model_validate_json(line)
-        time = datetime.fromisoformat(envelope.time)
+        entry = schema.model_validate_json(data)
     except ValidationError as error:
-        in_data = any(problem["loc"][:1] == ("data",) for problem in error.errors())
-        if in_data:
-            raise Rejected(
-                "schema", f"the data of entry {index} do not fit the schema of its type"
-            ) from error
-        raise Rejected("envelope", f"entry {index} is not a CloudEvents 1.0 envelope") from error
+        raise Rejected("schema", f"the data of entry {index} are not of its type") from error
+    try:
+        time = datetime.fromisoformat(moment.decode("ascii"))
     except ValueError as error:
         raise Rejected("envelope", f"the time of entry {index} is not in the calendar") from error
-    if envelope.id != str(index):
-        raise Rejected("index", f"entry {index} says that it is another one")
-    if envelope.source != origin:
-        raise Rejected("origin", f"entry {index} was written for another log")
-    return LoggedEntry(index=index, origin=origin, time=time, entry=envelope.data)
+    return LoggedEntry(index=index, origin=origin, time=time, entry=entry)
 
 
-def _parse(line: bytes, index: int) -> dict[str, object]:
-    """The JSON object on a line, which must be in its canonical encoding."""
+def _is_canonical(text: bytes) -> bool:
+    """True if these bytes are JSON in its one encoding; false also where they are not JSON."""
+    try:
+        return _encode(from_json(text)).encode("ascii") == text
+    except (ValueError, RecursionError):
+        return False
+
+
+def _envelope_problem(line: bytes, index: int) -> Rejected:
+    """Why a line is not an entry's envelope; slow, but then the log is at its end."""
     try:
         plain = from_json(line)
-        encoded = _encode(plain)
-    except (ValueError, RecursionError) as error:
-        raise Rejected("json", f"entry {index} is not JSON") from error
-    if not isinstance(plain, dict):
-        raise Rejected("json", f"entry {index} is not a JSON object")
-    if encoded.encode("ascii") != line:
-        raise Rejected("canonical", f"entry {index} is not in its canonical encoding")
-    return plain
+    except ValueError:
+        return Rejected("json", f"entry {index} is not JSON")
+    if not _is_canonical(line):
+        return Rejected("canonical", f"entry {index} is not canonical JSON")
+    kind = plain.get("type") if isinstance(plain, dict) else None
+    if not isinstance(kind, str) or kind not in ENTRY_TYPES:
+        return Rejected("type", f"entry {index} has a type that no log can hold")
+    return Rejected("envelope", f"entry {index} is not a CloudEvents 1.0 envelope")
