@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from fedtrace.client.files import write_private
@@ -10,6 +11,7 @@ from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.plan_signing import SignedPlan, open_plan
+from fedtrace.governance.refusals import RefusalCode, Refused
 
 _PLAN, _CATALOGUE = "plan.dsse.json", "catalogue.json"
 
@@ -26,16 +28,18 @@ class PlanFiles:
         self._directory = directory
         self._charter = charter
 
-    def keep(self, envelope: bytes, catalogue: bytes, *, school: str) -> SignedPlan:
+    def keep(self, envelope: bytes, catalogue: bytes, *, school: str, now: datetime) -> SignedPlan:
         """Check a plan that this school is about to accept, and write it down.
 
         Raises:
-            Refused: R01, too few members signed it.
+            Refused: R01, too few members signed it; R03, it has expired.
             Rejected: it is not a plan that this release understands.
             ValueError: the catalogue is not the plan's, or the school is not a member of it.
             OSError: it cannot be written.
         """
         signed = open_plan(envelope, self._charter)
+        if now >= signed.plan.valid_until:
+            raise Refused(RefusalCode.R03)
         data = signed.plan.data
         if school not in signed.plan.schools.members:
             raise ValueError(f"the plan does not name the school {school}")

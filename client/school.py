@@ -157,13 +157,13 @@ class School:
         """Take part in a plan that enough members signed, from now on.
 
         Raises:
-            Refused: R01, too few members signed it.
+            Refused: R01, too few members signed it; R03, it has expired.
             Rejected: it is not a plan that this release understands.
             ValueError: the catalogue is not the plan's, or this school is not a member of it.
             Corrupt: the log is not available.
         """
         log = self.log
-        signed = self.plans.keep(envelope, catalogue, school=self.name)
+        signed = self.plans.keep(envelope, catalogue, school=self.name, now=now)
         self.store.accept_plan(signed.digest, now=now)
         log.append(PlanAccepted(plan_digest=signed.digest, signers=signed.signers), now=now)
         return signed

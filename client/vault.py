@@ -153,8 +153,9 @@ class Vault:
         Raises:
             ValueError: a fold is given that contradicts the one at first import, or
                 ``retain_until`` has no time zone.
-            Corrupt: a stored key does not belong to this school.
+            Corrupt: the records here were sealed with another school's key.
         """
+        self.require_key()
         tokens: list[str] = []
         common = {"retain_until": to_utc(retain_until), "catalogue_digest": catalogue_digest}
         with writing(self._engine) as connection:
@@ -229,6 +230,20 @@ class Vault:
                     record, key = found[token]
                     records.append(self._sealer.open(token, key, record))
         return records
+
+    def require_key(self) -> None:
+        """Make sure that the records were sealed with this school's key; one stands for all.
+
+        Another key would hash student numbers to others, so an import would add every student a
+        second time.
+
+        Raises:
+            Corrupt: the key is another one, or that record is damaged.
+        """
+        with reading(self._engine) as connection:
+            token = connection.execute(_with_key(select(_students.c.token)).limit(1)).scalar()
+        if token is not None:
+            self.read([token])
 
     def token_of(self, external_id: str) -> str | None:
         """The token of a student by the school's own number, or None."""

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from fedtrace.client.school import School
+from fedtrace.client.vault import VaultSummary
+from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.ledger import spent, student_year
+from fedtrace.governance.log.storage import read_log
+from fedtrace.governance.refusals import Refused
 from fedtrace.privacy.accounting import epsilon
 
 _GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStatus:
+    """One accepted plan whose file is as it was.
+
+    Attributes:
+        digest: its name everywhere.
+        name: what the consortium calls it.
+        valid_until: the last day, ISO 8601.
+    """
+
+    digest: str
+    name: str
+    valid_until: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +41,14 @@ class SchoolStatus:
         school: its name.
         students: in the vault, by fold.
         past_retention: students whose record should have been erased.
-        plans: digests of accepted plans.
+        plans: accepted plans whose file is as it was.
         releases: reserved or committed in this student-year.
         epsilon: of these, at ``delta``.
         max_epsilon: what the school's policy allows a student-year.
         delta: the policy's.
         stopped: a person has stopped all training.
-        log_entries: in the school's log; None where it cannot be opened.
+        log_entries: in the school's log; None where it cannot be believed.
+        log_in_use: another process has it open, as the gate does while it runs.
         free_gib: on the disk of the home.
         problems: what needs a person, each with what to do.
     """
@@ -36,13 +56,14 @@ class SchoolStatus:
     school: str
     students: dict[str, int]
     past_retention: int
-    plans: tuple[str, ...]
+    plans: tuple[PlanStatus, ...]
     releases: int
     epsilon: float
     max_epsilon: float
     delta: float
     stopped: bool
     log_entries: int | None
+    log_in_use: bool
     free_gib: float
     problems: tuple[str, ...]
 
@@ -52,13 +73,14 @@ class SchoolStatus:
             "school": self.school,
             "students": self.students,
             "past_retention": self.past_retention,
-            "plans": list(self.plans),
+            "plans": [asdict(plan) for plan in self.plans],
             "releases": self.releases,
             "epsilon": self.epsilon if math.isfinite(self.epsilon) else None,
             "max_epsilon": self.max_epsilon,
             "delta": self.delta,
             "stopped": self.stopped,
             "log_entries": self.log_entries,
+            "log_in_use": self.log_in_use,
             "free_gib": round(self.free_gib, 1),
             "problems": list(self.problems),
         }
@@ -68,13 +90,19 @@ class SchoolStatus:
         folds = ", ".join(f"{count} {fold}" for fold, count in self.students.items())
         spending = (
             f"spent this student-year: epsilon {self.epsilon:.3f} of {self.max_epsilon:g} "
-            f"(delta {self.delta:g}, one student, {self.releases} releases)"
+            f"for one student\n  ({self.releases} releases, delta {self.delta:g})"
         )
         log = "not available" if self.log_entries is None else f"{self.log_entries} entries"
+        if self.log_in_use:
+            log += ", open in another process, as the gate keeps it"
         lines = [
             f"school: {self.school}",
             f"students: {sum(self.students.values())} ({folds})",
-            f"plans accepted: {', '.join(self.plans) or 'none'}",
+            f"plans accepted: {len(self.plans) or 'none'}",
+            *(
+                f"  {each.name}, valid until {each.valid_until}\n  {each.digest}"
+                for each in self.plans
+            ),
             spending,
             f"training: {'STOPPED by a person' if self.stopped else 'allowed'}",
             f"log: {log}",
@@ -94,19 +122,13 @@ def school_status(school: School, *, now: datetime) -> SchoolStatus:
     summary = school.vault.summary(now)
     events = spent(school.store.ledger(), student_year(now, policy.student_year_first_month))
     free = shutil.disk_usage(school.home).free
-    plans = tuple(plan.digest for plan in school.store.plans())
-    problems = []
-    if school.log_problem:
-        problems.append(f"the log cannot be opened, so nothing is trained: {school.log_problem}")
-    if not summary.students:
-        problems.append("no student records: run `fedtrace school import`")
-    if not plans:
-        problems.append("no plan is accepted: run `fedtrace school accept`")
-    if summary.past_retention:
-        problems.append(f"{summary.past_retention} records are past their retention date")
+    plans, plan_problems = _plans(school, now)
+    log_entries, log_problems = _log(school)
+    problems = [*log_problems, *_records(school, summary), *plan_problems]
     if free < policy.min_free_bytes:
         problems.append(
-            f"{free / _GIB:.1f} GiB are free, the policy wants {policy.min_free_bytes / _GIB:.1f}"
+            f"{free / _GIB:.1f} GiB are free, the policy wants {policy.min_free_bytes / _GIB:.1f}: "
+            "free some space"
         )
     if school.store.kill_switch:
         problems.append("training is stopped: `fedtrace school resume` allows it again")
@@ -120,7 +142,61 @@ def school_status(school: School, *, now: datetime) -> SchoolStatus:
         max_epsilon=policy.privacy.max_epsilon_student_year,
         delta=policy.privacy.max_delta,
         stopped=school.store.kill_switch,
-        log_entries=len(school.log) if school.log_problem is None else None,
+        log_entries=log_entries,
+        log_in_use=school.log_in_use,
         free_gib=free / _GIB,
         problems=tuple(problems),
     )
+
+
+def _plans(school: School, now: datetime) -> tuple[tuple[PlanStatus, ...], list[str]]:
+    """The plans whose file is intact, and what is wrong with any of them."""
+    found, problems, running = [], [], False
+    for accepted in school.store.plans():
+        try:
+            plan = school.plans.read(accepted.digest).plan
+        except (Corrupt, Rejected, Refused, OSError) as error:
+            problems.append(f"{error}: accept the plan again")
+            continue
+        found.append(
+            PlanStatus(
+                digest=accepted.digest,
+                name=plan.name,
+                valid_until=plan.valid_until.date().isoformat(),
+            )
+        )
+        running = running or now < plan.valid_until
+    if not running and not problems:
+        expired = "every accepted plan has expired" if found else "no plan is accepted"
+        problems.append(f"{expired}: run `fedtrace school accept`")
+    return tuple(found), problems
+
+
+def _log(school: School) -> tuple[int | None, list[str]]:
+    """How many entries the log has, and why it cannot be believed."""
+    if school.log_in_use:
+        return len(read_log(school.home / "log").lines), []
+    if school.log_problem is not None:
+        problem = f"nothing is trained, the log cannot be opened: {school.log_problem}"
+        return None, [f"{problem}. See docs/runbook.md"]
+    return len(school.log), []
+
+
+def _records(school: School, summary: VaultSummary) -> list[str]:
+    """What is wrong with the students' records."""
+    if not summary.students:
+        return ["no student records: run `fedtrace school import`"]
+    problems = []
+    try:
+        school.vault.require_key()
+    except Corrupt:
+        problems.append(
+            "keys/vault.key does not open the records: put the key back that they were imported "
+            "with, from your backup"
+        )
+    if summary.past_retention:
+        problems.append(
+            f"{summary.past_retention} records are past their retention date and are not trained "
+            "on: erase them, or import them again"
+        )
+    return problems

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedtrace.deploy.cli.output import plain_errors, print_json, print_lines
+from fedtrace.deploy.cli.output import plain_errors, print_checks, print_json
 
 app = typer.Typer(help="Check logs and promises offline.", no_args_is_help=True)
 
@@ -29,8 +29,8 @@ def verify(
 ) -> None:
     """Verify every log under PATH and hold them against each other.
 
-    Prints one plain line a check, PASS, WARN or FAIL. Exit code 0: all pass; 1: something needs
-    a person's eye; 2: a check failed.
+    Prints one check a line, PASS, WARN or FAIL. Exit code 0: all pass; 1: something needs a
+    person's eye; 2: a check failed.
     """
     from fedtrace.deploy.audit import verify_path
 
@@ -47,5 +47,5 @@ def verify(
             }
         )
     else:
-        print_lines("\n".join(f"{line.status:4}  {line.sentence}" for line in verdict.lines))
+        print_checks((line.status, line.sentence) for line in verdict.lines)
     raise typer.Exit(verdict.exit_code)

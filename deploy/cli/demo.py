@@ -20,7 +20,7 @@ from fedtrace.deploy.cli.options import (
     Seed,
     SkillColumn,
     StudentColumn,
-    free_folder,
+    new_folder,
     table_columns,
 )
 from fedtrace.deploy.cli.output import finish_with_report, plain_errors, progress_bar
@@ -54,9 +54,11 @@ def demo(
     from fedtrace.deploy.demo import DemoSettings, run_demo
     from fedtrace.deploy.simulation.answers import Columns
 
-    folder = out or free_folder("fedtrace-demo")
     with plain_errors(), progress_bar() as progress:
+        folder = new_folder(out, "fedtrace-demo")
         columns = Columns()
+        if data is None and school_column is not None:
+            raise ValueError("--school-column names a column of a table: add --data CSV.")
         if data is not None:
             columns = table_columns(
                 path=data,

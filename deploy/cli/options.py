@@ -57,6 +57,21 @@ def free_folder(name: str) -> Path:
     return folder
 
 
+def new_folder(out: Path | None, name: str) -> Path:
+    """The folder that the person asked for, or a free one.
+
+    Raises:
+        ValueError: there is something at that path already.
+    """
+    if out is None:
+        return free_folder(name)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(
+            f"{out} is there already and is not an empty folder: choose another --out."
+        )
+    return out
+
+
 def table_columns(
     *,
     path: Path,

@@ -1,4 +1,4 @@
-"""What every command shares: exit codes, plain error sentences, ``--json``, progress.
+"""What every command shares: exit codes, one sentence for an error, ``--json``, progress.
 
 Exit codes (docs/cli.md):
 
@@ -15,11 +15,11 @@ Exit codes (docs/cli.md):
 
 from __future__ import annotations
 
-import errno
 import json
-import logging
+import shutil
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -36,13 +36,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from fedtrace.governance.errors import BudgetExhausted, Corrupt, PolicyError, Rejected
-from fedtrace.governance.refusals import Refused
+from fedtrace.deploy.cli.machine import machine_sentence
+from fedtrace.deploy.network.errors import NetworkError
+from fedtrace.governance.errors import BudgetExhausted, Corrupt, Rejected
+from fedtrace.governance.refusals import REFUSALS, Refused
+from fedtrace.governance.signing import SignatureError
 
 if TYPE_CHECKING:
     from fedtrace.deploy.report.model import Report
 
-logger = logging.getLogger(__name__)
+RUNBOOK = "Leave everything as it is and see docs/runbook.md."
+
+_UNDER_THE_SENTENCE = " " * len("FAIL  ")
 
 
 class ExitCode(IntEnum):
@@ -72,6 +77,30 @@ def print_lines(text: str) -> None:
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
+def print_checks(checks: Iterable[tuple[str, str]]) -> None:
+    """Print a status and a sentence a line; a terminal's lines end between words."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for status, sentence in checks:
+        line = f"{status:4}  {sentence}"
+        print_lines(wrapped(line, width) if width else line)
+
+
+def wrapped(line: str, width: int) -> str:
+    """A check's line for so many columns; digests and paths stay whole, to be copied."""
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=_UNDER_THE_SENTENCE,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def say_next(step: str) -> None:
+    """Tell a person what to do now, on standard error."""
+    console().print(f"next: {step}", markup=False, soft_wrap=True)
+
+
 def fail(sentence: str, code: ExitCode) -> NoReturn:
     """End the command with one sentence on standard error and a documented exit code."""
     console().print(f"fedtrace: {sentence}", markup=False, soft_wrap=True)
@@ -87,28 +116,24 @@ def plain_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (Refused, BudgetExhausted) as error:
+    except Refused as error:
+        found = f" {error.__cause__}." if isinstance(error.__cause__, SignatureError) else ""
+        fail(f"{error}{found} {REFUSALS[error.code].what_to_do}", ExitCode.REFUSED)
+    except BudgetExhausted as error:
         fail(str(error), ExitCode.REFUSED)
     except Corrupt as error:
-        fail(f"{error} Nothing was changed; see docs/runbook.md.", ExitCode.CORRUPT)
-    except (PolicyError, Rejected, ValueError) as error:
+        fail(f"{error}. {RUNBOOK}", ExitCode.CORRUPT)
+    except FileExistsError as error:
+        there = f"{error.filename} is there already: choose another name"
+        fail(f"{there if error.filename else error}.", ExitCode.BAD_INPUT)
+    except (Rejected, ValueError) as error:
         fail(str(error), ExitCode.BAD_INPUT)
+    except NetworkError as error:
+        fail(str(error), ExitCode.MACHINE)
     except KeyboardInterrupt:
         fail("interrupted; everything that was started has been stopped.", ExitCode.INTERRUPTED)
     except OSError as error:
-        fail(_machine_sentence(error), ExitCode.MACHINE)
-
-
-def _machine_sentence(error: OSError) -> str:
-    """An operating system error in words that name the file and the next step."""
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"the disk is full{where}: free some space and run the command again."
-    if error.errno == errno.ENOENT:
-        return f"no such file or folder{where}: check the path."
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"no permission{where}: run as the user who owns the fedtrace folder."
-    return f"{error.strerror or error}{where}."
+        fail(machine_sentence(error), ExitCode.MACHINE)
 
 
 def progress_bar() -> Progress:
@@ -121,6 +146,7 @@ def progress_bar() -> Progress:
         TextColumn("left:"),
         TimeRemainingColumn(),
         console=console(),
+        transient=True,
     )
 
 
@@ -133,10 +159,9 @@ def finish_with_report(report: Report, out: Path, *, json: bool, progress: Progr
     if json:
         print_json(report.model_dump(mode="json"))
     else:
-        for line in report.verification_lines:
-            if line.status != "PASS":
-                print_lines(f"{line.status:4}  {line.sentence}")
-        passed = sum(line.status == "PASS" for line in report.verification_lines)
+        lines = report.verification_lines
+        print_checks((line.status, line.sentence) for line in lines if line.status != "PASS")
+        passed = sum(line.status == "PASS" for line in lines)
         print_lines(f"verified: {report.verification}, {passed} checks passed")
         for condition, scores in report.metrics.items():
             auc = "-" if scores.pooled.auc is None else f"{scores.pooled.auc:.4f}"

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fedtrace.deploy.cli.documents import naming, read_charter, read_document, read_plan
 from fedtrace.deploy.cli.options import Json
-from fedtrace.deploy.cli.output import ExitCode, plain_errors, print_json, print_lines
+from fedtrace.deploy.cli.output import (
+    ExitCode,
+    fail,
+    plain_errors,
+    print_json,
+    print_lines,
+    say_next,
+)
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.explain import explain as explain_plan
+from fedtrace.governance.lint import Finding
 from fedtrace.governance.lint import lint as lint_plan
-from fedtrace.governance.plan import Plan, load_toml
+from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import join_plan, sign_plan
 from fedtrace.governance.signing import Signer
 
 app = typer.Typer(help="Read, check and sign plans.", no_args_is_help=True)
 
 PlanFile = Annotated[Path, typer.Argument(help="The plan, as TOML.", metavar="PLAN.toml")]
+CharterFile = Annotated[
+    Path | None,
+    typer.Option("--charter", help="The consortium's charter.json, to check members against."),
+]
 
 
 @app.callback()
@@ -28,27 +42,14 @@ def plan() -> None:
 
 
 @app.command()
-def lint(
-    path: PlanFile,
-    charter: Annotated[
-        Path | None, typer.Option(help="The consortium's charter.json, to check members against.")
-    ] = None,
-    json: Json = False,
-) -> None:
+def lint(path: PlanFile, charter: CharterFile = None, json: Json = False) -> None:
     """Look for clauses that are missing or contradict each other.
 
     Recomputes epsilon from noise, sampling rate and rounds. Exit code 0: nothing found; 1: only
     warnings; 2: an error, and no school should sign this.
     """
-    from fedtrace.privacy.accounting import epsilon
-
     with plain_errors():
-        findings = lint_plan(
-            _load(path),
-            epsilon=epsilon,
-            now=datetime.now(UTC),
-            charter=Charter.from_bytes(charter.read_bytes()) if charter else None,
-        )
+        findings = _findings(read_plan(path), read_charter(charter) if charter else None)
     if json:
         print_json(
             [{"level": f.level, "clause": f.clause, "sentence": f.sentence} for f in findings]
@@ -70,14 +71,14 @@ def explain(
     ] = None,
 ) -> None:
     """Say on one page, in plain words, what a plan allows and what it promises."""
-    from fedtrace.privacy.accounting import epsilon, epsilon_sentence
-
     with plain_errors():
+        from fedtrace.privacy.accounting import epsilon, epsilon_sentence
+
         page = explain_plan(
-            _load(path),
+            read_plan(path),
             epsilon=epsilon,
             sentence=epsilon_sentence,
-            previous=_load(previous) if previous else None,
+            previous=read_plan(previous) if previous else None,
         )
     print_lines(page)
 
@@ -86,26 +87,83 @@ def explain(
 def sign(
     path: PlanFile,
     key: Annotated[Path, typer.Option(help="The school's private key: keys/school.pem.")],
+    charter: CharterFile = None,
     envelope: Annotated[
         Path | None,
         typer.Option(help="Where the signed plan is; a plan that others signed is joined."),
     ] = None,
 ) -> None:
-    """Sign a plan for a school; writes PLAN.dsse.json beside it, or adds to the one there."""
+    """Sign a plan for a school; writes PLAN.dsse.json beside it, or adds to the one there.
+
+    A plan in which `fedtrace plan lint` finds an error is not signed. With --charter, neither is
+    one whose key is no member's.
+    """
+    target = envelope or path.with_suffix(".dsse.json")
     with plain_errors():
-        document = _load(path)
-        signer = Signer.from_pem(key.read_bytes())
-        target = envelope or path.with_suffix(".dsse.json")
-        signed = (
-            join_plan(target.read_bytes(), document, signer)
-            if target.exists()
-            else sign_plan(document, [signer])
-        )
-        staged = target.with_name(f".{target.name}.tmp")
+        document = read_plan(path)
+        rules = read_charter(charter) if charter else None
+        pem = read_document(key)
+        with naming(key):
+            signer = Signer.from_pem(pem)
+        name = _name_of(signer, rules, key)
+        errors = [found for found in _findings(document, rules) if found.level == "error"]
+        if errors:
+            fail(_not_signed(path, errors), ExitCode.BAD_INPUT)
+        _write_signed(target, document, signer)
+    print_lines(f"signed {document.digest()}\nby {name}\nwritten to {target}")
+    say_next(
+        "send this file to the schools that have not signed; when enough have, each of them runs "
+        "fedtrace school accept"
+    )
+
+
+def _findings(document: Plan, charter: Charter | None) -> list[Finding]:
+    from fedtrace.privacy.accounting import epsilon
+
+    return lint_plan(document, epsilon=epsilon, now=datetime.now(UTC), charter=charter)
+
+
+def _name_of(signer: Signer, charter: Charter | None, key: Path) -> str:
+    """Whose signature it is going to be.
+
+    Raises:
+        ValueError: the charter's members have other keys.
+    """
+    if charter is None:
+        return f"the key {signer.public_key}"
+    for name, public_key in charter.member_keys().items():
+        if public_key == signer.public_key:
+            return name
+    raise ValueError(
+        f"{key} is the key of no member of {charter.consortium}: schools sign with keys/school.pem."
+    )
+
+
+def _not_signed(path: Path, errors: Sequence[Finding]) -> str:
+    first = f"{errors[0].clause}: {errors[0].sentence}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{path} was not signed: {first}{more}. See fedtrace plan lint {path}."
+
+
+def _write_signed(target: Path, document: Plan, signer: Signer) -> None:
+    """Put the signed plan at ``target`` in one step; a full disk leaves what was there.
+
+    Raises:
+        ValueError: what is there is not this plan's envelope.
+        OSError: it cannot be read or written.
+    """
+    if target.exists():
+        before = read_document(target)
+        with naming(target):
+            signed = join_plan(before, document, signer)
+    else:
+        if not target.parent.is_dir():
+            raise ValueError(f"there is no folder {target.parent}: make it, or change --envelope.")
+        signed = sign_plan(document, [signer])
+    staged = target.with_name(f".{target.name}.tmp")
+    try:
         staged.write_bytes(signed)
         staged.replace(target)
-    print_lines(f"signed {document.digest()}\nwritten to {target}")
-
-
-def _load(path: Path) -> Plan:
-    return load_toml(path.read_text("utf-8"))
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise

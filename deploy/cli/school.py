@@ -8,12 +8,28 @@ from typing import Annotated
 
 import typer
 
+from fedtrace.deploy.cli.documents import (
+    naming,
+    read_charter,
+    read_document,
+    read_policy,
+    read_text,
+)
 from fedtrace.deploy.cli.options import Home, Json
-from fedtrace.deploy.cli.output import ExitCode, plain_errors, print_json, print_lines
-from fedtrace.governance.charter import Charter
-from fedtrace.governance.policy import load_policy_toml
+from fedtrace.deploy.cli.output import (
+    RUNBOOK,
+    ExitCode,
+    fail,
+    plain_errors,
+    print_json,
+    print_lines,
+    say_next,
+)
+from fedtrace.governance.errors import Corrupt
 
 app = typer.Typer(help="A school's own node: records, plans, status.", no_args_is_help=True)
+
+_AFTERWARDS = {True: "", False: "; the gate, which has the log open, writes it down"}
 
 
 @app.callback()
@@ -29,6 +45,11 @@ def keys(home: Home) -> None:
     with plain_errors():
         made = create_keys(home / "keys")
     print_json({"public_key": made.public_key, "log_public_key": made.log_public_key})
+    say_next(
+        "send these two public keys to the consortium for its charter, and back up "
+        f"{home / 'keys'} apart from everything else: without vault.key the records are lost. "
+        f"With the charter, run fedtrace school init --home {home}"
+    )
 
 
 @app.command()
@@ -41,14 +62,22 @@ def init(
     from fedtrace.client.school import initialise_school
 
     with plain_errors():
+        if not (home / "keys").is_dir():
+            raise ValueError(
+                f"there are no keys in {home}: run fedtrace school keys --home {home} first."
+            )
         opened = initialise_school(
             home,
-            charter=Charter.from_bytes(charter.read_bytes()),
-            policy=load_policy_toml(policy.read_text("utf-8")),
+            charter=read_charter(charter),
+            policy=read_policy(policy),
             now=datetime.now(UTC),
         )
         with opened:
-            print_lines(f"{opened.name} is ready in {home}; next: fedtrace school import")
+            print_lines(f"the home of {opened.name} is made in {home}")
+    say_next(
+        f"fedtrace school import CSV --home {home} --catalogue catalogue.json (try it with "
+        "--dry-run), then fedtrace school accept"
+    )
 
 
 @app.command("import")
@@ -66,7 +95,7 @@ def import_(
 ) -> None:
     """Import student records; every column that the mapping does not name is dropped unread.
 
-    Exit code 0: all rows were used; 1: some rows were rejected, with the reasons.
+    Exit code 0: all rows were used; 1: some rows were rejected, with the reasons, or none was kept.
     """
     from fedtrace.client.ingest.assistments import ASSISTMENTS_2009
     from fedtrace.client.ingest.catalogue import load_catalogue
@@ -74,18 +103,26 @@ def import_(
     from fedtrace.client.school import open_school
 
     with plain_errors(), open_school(home) as opened:
-        report = opened.import_csv(
-            csv,
-            load_mapping(mapping.read_text("utf-8")) if mapping else ASSISTMENTS_2009,
-            load_catalogue(catalogue.read_bytes()),
-            now=datetime.now(UTC),
-            dry_run=dry_run,
-        )
+        columns = ASSISTMENTS_2009
+        if mapping is not None:
+            text = read_text(mapping)
+            with naming(mapping):
+                columns = load_mapping(text)
+        names = read_document(catalogue)
+        with naming(catalogue):
+            skills = load_catalogue(names)
+        with naming(csv):
+            report = opened.import_csv(csv, columns, skills, now=datetime.now(UTC), dry_run=dry_run)
     if json:
         print_json(report.model_dump(mode="json"))
     else:
         print_lines("\n".join(report.lines()))
-    raise typer.Exit(ExitCode.WARNING if report.rows_rejected else ExitCode.DONE)
+    if report.rows_rejected:
+        say_next("look at the lines named above; correct the export or the mapping, import again")
+    elif not report.students:
+        say_next(f"{csv} has no row with an answer: look at the export")
+    needs_a_person = report.rows_rejected or not report.students
+    raise typer.Exit(ExitCode.WARNING if needs_a_person else ExitCode.DONE)
 
 
 @app.command()
@@ -96,12 +133,18 @@ def accept(
 ) -> None:
     """Take part in a plan that enough schools have signed, this one among them."""
     from fedtrace.client.school import open_school
+    from fedtrace.governance.plan import PLAN_TYPE
+    from fedtrace.governance.signing import unverified_payload
 
     with plain_errors(), open_school(home) as opened:
-        signed = opened.accept_plan(
-            envelope.read_bytes(), catalogue.read_bytes(), now=datetime.now(UTC)
-        )
-    print_lines(f"accepted {signed.digest}, signed by {', '.join(signed.signers)}")
+        content = read_document(envelope)
+        with naming(envelope):
+            unverified_payload(content, PLAN_TYPE)  # another kind of file is not a refusal
+        signed = opened.accept_plan(content, read_document(catalogue), now=datetime.now(UTC))
+    print_lines(
+        f"accepted {signed.plan.name}, {signed.digest}\nsigned by {', '.join(signed.signers)}"
+    )
+    say_next(f"fedtrace school status --home {home} says whether everything is ready")
 
 
 @app.command()
@@ -125,19 +168,22 @@ def status(home: Home, json: Json = False) -> None:
 @app.command()
 def stop(home: Home) -> None:
     """Stop all training at this school, from the next order on."""
-    _switch(home, on=True)
-    print_lines("training is stopped at this school; `fedtrace school resume` allows it again")
+    from fedtrace.client.school import open_school
+
+    with plain_errors(), open_school(home) as opened:
+        try:
+            logged = opened.set_kill_switch(True, now=datetime.now(UTC))
+        except Corrupt as error:
+            fail(f"training is stopped, but {error}. {RUNBOOK}", ExitCode.CORRUPT)
+    print_lines("training is stopped at this school" + _AFTERWARDS[logged])
+    say_next(f"fedtrace school resume --home {home} allows it again")
 
 
 @app.command()
 def resume(home: Home) -> None:
     """Allow training at this school again."""
-    _switch(home, on=False)
-    print_lines("training is allowed at this school")
-
-
-def _switch(home: Path, *, on: bool) -> None:
     from fedtrace.client.school import open_school
 
     with plain_errors(), open_school(home) as opened:
-        opened.set_kill_switch(on, now=datetime.now(UTC))
+        logged = opened.set_kill_switch(False, now=datetime.now(UTC))
+    print_lines("training is allowed at this school" + _AFTERWARDS[logged])

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fedtrace.deploy.cli.documents import read_plan
 from fedtrace.deploy.cli.options import (
     CorrectColumn,
     Epsilon,
@@ -20,11 +21,10 @@ from fedtrace.deploy.cli.options import (
     Seed,
     SkillColumn,
     StudentColumn,
-    free_folder,
+    new_folder,
     table_columns,
 )
 from fedtrace.deploy.cli.output import finish_with_report, plain_errors, progress_bar
-from fedtrace.governance.plan import load_toml
 
 
 def simulate(
@@ -65,8 +65,8 @@ def simulate(
     from fedtrace.deploy.simulation.simulate import simulate as run
     from fedtrace.server.outcome import JobEvent
 
-    folder = out or free_folder("fedtrace-simulate")
     with plain_errors(), progress_bar() as progress:
+        folder = new_folder(out, "fedtrace-simulate")
         task = progress.add_task("read", total=None)
 
         def show(event: JobEvent) -> None:
@@ -88,7 +88,7 @@ def simulate(
                 min_students=min_students,
                 architecture=model.value,
                 epsilon=epsilon,
-                plan=load_toml(plan.read_text("utf-8")) if plan else None,
+                plan=read_plan(plan) if plan else None,
                 compare=compare,
                 seed=seed,
                 out=folder,

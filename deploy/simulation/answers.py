@@ -9,14 +9,20 @@ from __future__ import annotations
 import csv
 import gzip
 import lzma
+import math
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
 from fedtrace.models.interactions import Interactions
+
+_COLUMNS_SHOWN = 40
+_HEADER_SHOWN = 400
 
 _ANSWERS: Mapping[str, int] = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
@@ -73,13 +79,21 @@ def read_answers(path: Path, columns: Columns) -> Answers:
     sorted by the order column, rows of equal order as in the file.
 
     Raises:
-        ValueError: a column is missing, a row has too few or too many fields, an answer is not 0
-            or 1, an order is not a number, the text is not UTF-8, or there is no row. The
-            sentence names the row and never its content.
-        OSError: the file cannot be read or decompressed.
+        ValueError: a column is missing or there twice, a row has too few or too many fields, a
+            student or skill is missing, an answer is not 0 or 1, an order is not a number, the
+            text is not UTF-8, the compressed data is damaged, or there is no row. The sentence
+            names the file and the row, and never its content.
+        OSError: the file cannot be read.
     """
-    with _open_text(path) as lines:
-        return _answers(_rows(lines, columns), columns)
+    try:
+        with _open_text(path) as lines:
+            return _answers(_rows(lines, columns), columns)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: save it as CSV in UTF-8.") from error
+    except (lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is damaged or cut short: it cannot be decompressed.") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}.") from error
 
 
 def _answers(rows: Iterable[tuple[int, Sequence[str]]], columns: Columns) -> Answers:
@@ -92,13 +106,14 @@ def _answers(rows: Iterable[tuple[int, Sequence[str]]], columns: Columns) -> Ans
     correct: list[int] = []
     order: list[float] = []
     for number, (school, student, skill, when, answer) in rows:
+        if not student or not skill:
+            missing = "skill" if student else "student"
+            raise ValueError(f"row {number}: the {missing} is missing")
         if answer not in _ANSWERS:
             raise ValueError(f"row {number}: the column {columns.correct!r} is not 0 or 1")
-        try:
-            order.append(float(when))
-        except ValueError:
-            sentence = f"row {number}: the column {columns.order!r} is not a number"
-            raise ValueError(sentence) from None
+        order.append(_number(when))
+        if not math.isfinite(order[-1]):
+            raise ValueError(f"row {number}: the column {columns.order!r} is not a number")
         key = (school_codes.setdefault(school, len(school_codes)), student)
         owner.append(student_codes.setdefault(key, len(student_codes)))
         skills.append(skill_codes.setdefault(skill, len(skill_codes)))
@@ -141,19 +156,52 @@ def _by_school(
 def _rows(lines: Iterable[str], columns: Columns) -> Iterator[tuple[int, Sequence[str]]]:
     """Row number from 1, and school, student, skill, order, correct."""
     reader = csv.reader(lines)
-    header = next(reader, [])
+    header = _next_row(reader, 0)
+    if header is None:
+        raise ValueError("the file is empty: there is no header")
     skill = columns.skill
     if skill not in header and columns.item is not None:
         skill = columns.item
     wanted = (columns.school, columns.student, skill, columns.order, columns.correct)
     for name in wanted:
         if name not in header:
-            raise ValueError(f"there is no column {name!r}; the header has: {', '.join(header)}")
+            raise ValueError(_no_column(name, header))
+        if header.count(name) > 1:
+            raise ValueError(f"the column {name!r} is there {header.count(name)} times")
     places = [header.index(name) for name in wanted]
-    for number, row in enumerate(reader, 1):
+    for number in count(1):
+        row = _next_row(reader, number)
+        if row is None:
+            return
         if len(row) != len(header):
             raise ValueError(f"row {number} has {len(row)} fields, the header {len(header)}")
         yield number, [row[place] for place in places]
+
+
+def _next_row(reader: Iterator[list[str]], number: int) -> list[str] | None:
+    """The next row, or None at the end of the file; row 0 is the header."""
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        raise ValueError(f"row {number} cannot be read as CSV: {error}") from error
+
+
+def _no_column(name: str, header: Sequence[str]) -> str:
+    """What is there instead, without printing a whole file that is no table."""
+    for delimiter in (";", "\t", "|"):
+        if name in delimiter.join(header).split(delimiter):
+            return f"the fields are separated by {delimiter!r}: save the file with commas"
+    shown = ", ".join(header[:_COLUMNS_SHOWN])[:_HEADER_SHOWN]
+    more = ", ..." if shown != ", ".join(header) else ""
+    return f"there is no column {name!r}; the header has: {shown}{more}"
+
+
+def _number(text: str) -> float:
+    """NaN for what is not a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _open_text(path: Path) -> TextIOWrapper:

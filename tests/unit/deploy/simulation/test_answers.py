@@ -55,9 +55,14 @@ def test_columns_have_any_name_and_a_byte_order_mark_is_dropped(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "there is no column 'school'"),
+        ("", "the file is empty"),
         ("student,seq,skill,correct\n", "there is no column 'school'"),
-        ("student;school;seq;skill;correct\n", "there is no column 'school'"),
+        ("student;school;seq;skill;correct\n", "separated by ';': save the file with commas"),
+        ("student,school,school,seq,skill,correct\n", "'school' is there 2 times"),
+        ("student,school,seq,skill,correct\n,b,1,c,1\n", "row 1: the student is missing"),
+        ("student,school,seq,skill,correct\na,b,1,,1\n", "row 1: the skill is missing"),
+        ("student,school,seq,skill,correct\na,b,nan,c,1\n", "row 1: the column 'seq' is not"),
+        ("student,school,seq,skill,correct\n" + "x" * 200_000, "row 1 cannot be read as CSV"),
         ("student,school,seq,skill,correct\n", "a header and no row"),
         ("student,school,seq,skill,correct\na,b,1,c,2\n", "row 1: the column 'correct' is not 0"),
         ("student,school,seq,skill,correct\na,b,x,c,1\n", "row 1: the column 'seq' is not a numb"),
@@ -73,5 +78,15 @@ def test_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes("student,school,seq,skill,correct\na,Zürich,1,c,1\n".encode("cp1252"))
 
-    with pytest.raises(ValueError, match="utf-8"):
+    with pytest.raises(ValueError, match="save it as CSV in UTF-8"):
+        read_answers(path, Columns())
+
+
+@pytest.mark.parametrize("name", ["table.csv.gz", "table.csv.xz"])
+@pytest.mark.parametrize("damage", [b"no archive", None], ids=["another format", "cut short"])
+def test_damaged_compression_is_named(tmp_path: Path, name: str, damage: bytes | None) -> None:
+    path = written(tmp_path / name, TABLE + "b,north,3,mul,1,x\n" * 5000)
+    path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
+
+    with pytest.raises(ValueError, match="damaged or cut short"):
         read_answers(path, Columns())

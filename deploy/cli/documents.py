@@ -1,0 +1,100 @@
+"""Reading the small files that people name on the command line: plans, charters, keys.
+
+What is wrong in one is said with its name before it, because a command often reads several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedtrace.governance.charter import Charter
+from fedtrace.governance.errors import PolicyError, Rejected
+from fedtrace.governance.plan import Plan, load_toml
+from fedtrace.governance.policy import SchoolPolicy, load_policy_toml
+
+LIMIT_BYTES = 16 * 1024 * 1024
+"""The largest catalogue has fewer; a larger file is the wrong one."""
+
+
+def read_document(path: Path) -> bytes:
+    """The bytes of a small file.
+
+    Raises:
+        ValueError: it is larger than any document of this project.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(LIMIT_BYTES + 1)
+    if len(content) > LIMIT_BYTES:
+        raise ValueError(f"{path} has more than {LIMIT_BYTES:,} bytes: name a smaller file.")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """The text of a small file, without a byte-order mark.
+
+    Raises:
+        ValueError: it is too large, or not UTF-8.
+        OSError: it cannot be read.
+    """
+    try:
+        return read_document(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not text in UTF-8 (byte {error.start + 1}): save it as UTF-8."
+        ) from error
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name before every sentence about it.
+
+    Raises:
+        PolicyError: what is wrong with the file.
+    """
+    try:
+        yield
+    except Rejected as error:
+        raise PolicyError(f"{path}: {error.sentence}") from error
+    except ValueError as error:
+        raise PolicyError(
+            "\n".join(f"{path}: {line}" for line in str(error).splitlines())
+        ) from error
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan, from TOML.
+
+    Raises:
+        ValueError: it is not one; every problem on a line of its own.
+        OSError: it cannot be read.
+    """
+    text = read_text(path)
+    with naming(path):
+        return load_toml(text)
+
+
+def read_policy(path: Path) -> SchoolPolicy:
+    """A school's policy, from TOML.
+
+    Raises:
+        ValueError: it is not one; every problem on a line of its own.
+        OSError: it cannot be read.
+    """
+    text = read_text(path)
+    with naming(path):
+        return load_policy_toml(text)
+
+
+def read_charter(path: Path) -> Charter:
+    """A charter, from its canonical JSON.
+
+    Raises:
+        ValueError: it is not one.
+        OSError: it cannot be read.
+    """
+    content = read_document(path)
+    with naming(path):
+        return Charter.from_bytes(content)
