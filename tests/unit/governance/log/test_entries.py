@@ -86,6 +86,14 @@ def test_an_entry_over_the_limit_is_refused() -> None:
         encode_entry(accepted, index=0, origin=ORIGIN, now=NOW)
 
 
+@pytest.mark.parametrize(
+    "origin", ["", "county log", 'county","type":"x', "county/l\u00f6g", "x" * 129]
+)
+def test_an_origin_that_no_log_can_have_is_refused(origin: str) -> None:
+    with pytest.raises(ValueError, match="is not a log's origin"):
+        encode_entry(KillSwitchChanged(on=True), index=0, origin=origin, now=NOW)
+
+
 def altered(**changes: object) -> bytes:
     """The line with another envelope, in its canonical encoding."""
     return rfc8785.dumps({**json.loads(LINE), **changes})  # type: ignore[dict-item]
@@ -103,10 +111,10 @@ BAD = {
     "no JSON": (b"{", "json"),
     "a list": (b"[]", "type"),
     "nested deeply": (b"[" * 8000, "json"),
-    "NaN": (LINE.replace(b"true", b"NaN"), "canonical"),
+    "NaN": (LINE.replace(b"true", b"NaN"), "schema"),
     "not UTF-8": (LINE.replace(b"county", b"\xff\xfe"), "json"),
     "a byte order mark": (b"\xef\xbb\xbf" + LINE, "json"),
-    "two values": (LINE + LINE, "canonical"),
+    "two values": (LINE + LINE, "json"),
     "a key twice": (LINE.replace(b'"on":true', b'"on":true,"on":true'), "canonical"),
     "a key twice, the first hidden": (
         LINE.replace(b'"on":true', b'"on":false,"on":true'),
@@ -122,12 +130,12 @@ BAD = {
     "an escaped letter": (LINE.replace(b"county", b"count\\u0079"), "canonical"),
     "an escaped slash": (LINE.replace(b"county/log", b"county\\/log"), "canonical"),
     "a letter that looks alike": (LINE.replace(b"county", "c\u043eunty".encode()), "canonical"),
-    "the same, escaped": (LINE.replace(b"county", b"c\\u043eunty"), "envelope"),
+    "the same, escaped": (LINE.replace(b"county", b"c\\u043eunty"), "canonical"),
     "half a surrogate": (LINE.replace(b"county", b"\\ud800"), "json"),
     "a type that is a list": (altered(type=["x"]), "type"),
     "an envelope within the data": (
         LINE.replace(b"{", LINE[:-1] + b',"x":{', 1),
-        "canonical",
+        "json",
     ),
     "an unknown type": (altered(type="student.enrolled"), "type"),
     "a type that is a number": (altered(type=7), "type"),
