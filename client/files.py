@@ -45,4 +45,7 @@ def require_private(path: Path) -> None:
     """
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
-        raise PermissionError(f"{path.name} has mode {mode:o}; a secret needs {OWNER_ONLY:o}")
+        raise PermissionError(
+            f"{path.name} has mode {mode:o}; a secret needs {OWNER_ONLY:o}: "
+            f"chmod {OWNER_ONLY:o} {path}"
+        )

@@ -65,10 +65,15 @@ def create_keys(directory: Path) -> SchoolKeys:
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any((directory / name).exists() for name in (_SIGNER, _LOG, _VAULT)):
-        raise FileExistsError("this school has keys already; they are never replaced")
-    write_private(directory / _VAULT, secrets.token_hex(SCHOOL_KEY_BYTES).encode("ascii"))
-    for name in (_SIGNER, _LOG):
-        write_private(directory / name, generate_key().to_pem())
+        raise FileExistsError(f"there are keys in {directory} already; they are never replaced")
+    try:
+        write_private(directory / _VAULT, secrets.token_hex(SCHOOL_KEY_BYTES).encode("ascii"))
+        for name in (_SIGNER, _LOG):
+            write_private(directory / name, generate_key().to_pem())
+    except OSError:
+        for name in (_SIGNER, _LOG, _VAULT):  # nobody has used them yet
+            (directory / name).unlink(missing_ok=True)
+        raise
     return load_keys(directory)
 
 

@@ -428,6 +428,12 @@ def _require_member(charter: Charter, policy: SchoolPolicy, keys: SchoolKeys) ->
     for member in charter.members:
         if member.name == policy.school:
             if (member.public_key, member.log_public_key) != (keys.public_key, keys.log_public_key):
-                raise PolicyError(f"the charter has other keys for {policy.school}")
+                raise PolicyError(
+                    f"the charter has other keys for {policy.school} than this home: check the "
+                    "path, or send the consortium this home's public keys"
+                )
             return
-    raise PolicyError(f"the charter does not name {policy.school}")
+    raise PolicyError(
+        f"the charter does not name {policy.school}: correct `school` in the policy, or ask the "
+        "consortium"
+    )

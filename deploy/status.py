@@ -104,11 +104,16 @@ class SchoolStatus:
                 for each in self.plans
             ),
             spending,
-            f"training: {'STOPPED by a person' if self.stopped else 'allowed'}",
+            f"training: {self._training()}",
             f"log: {log}",
             f"disk: {self.free_gib:.1f} GiB free",
         ]
         return lines + [f"! {problem}" for problem in self.problems]
+
+    def _training(self) -> str:
+        if self.stopped:
+            return "STOPPED by a person"
+        return "not possible, see below" if self.log_entries is None else "allowed"
 
 
 def school_status(school: School, *, now: datetime) -> SchoolStatus:

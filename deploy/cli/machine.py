@@ -31,6 +31,8 @@ def machine_sentence(error: OSError) -> str:
     if error.errno is not None and error.errno in _STEPS:
         what, step = _STEPS[error.errno]
         return f"{what}{where}: {step}."
+    if error.errno == errno.EIO:
+        return f"{error.strerror}{where}: look whether the disk is full or failing."
     return f"{error.strerror or error}{where}."
 
 

@@ -126,7 +126,9 @@ def plain_errors() -> Iterator[None]:
     except FileExistsError as error:
         there = f"{error.filename} is there already: choose another name"
         fail(f"{there if error.filename else error}.", ExitCode.BAD_INPUT)
-    except (Rejected, ValueError) as error:
+    except Rejected as error:
+        fail(f"{error.sentence}.", ExitCode.BAD_INPUT)
+    except ValueError as error:
         fail(str(error), ExitCode.BAD_INPUT)
     except NetworkError as error:
         fail(str(error), ExitCode.MACHINE)
@@ -137,7 +139,8 @@ def plain_errors() -> Iterator[None]:
 
 
 def progress_bar() -> Progress:
-    """A bar with done / total, time spent and an estimate of what remains."""
+    """A bar with done / total, time spent and an estimate of what remains; on a terminal only."""
+    screen = console()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -145,8 +148,9 @@ def progress_bar() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left:"),
         TimeRemainingColumn(),
-        console=console(),
+        console=screen,
         transient=True,
+        disable=not screen.is_terminal,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -111,7 +113,7 @@ def import_(
         names = read_document(catalogue)
         with naming(catalogue):
             skills = load_catalogue(names)
-        with naming(csv):
+        with naming(csv), _own_columns(mapping):
             report = opened.import_csv(csv, columns, skills, now=datetime.now(UTC), dry_run=dry_run)
     if json:
         print_json(report.model_dump(mode="json"))
@@ -123,6 +125,24 @@ def import_(
         say_next(f"{csv} has no row with an answer: look at the export")
     needs_a_person = report.rows_rejected or not report.students
     raise typer.Exit(ExitCode.WARNING if needs_a_person else ExitCode.DONE)
+
+
+@contextmanager
+def _own_columns(mapping: Path | None) -> Iterator[None]:
+    """Where no mapping was named, say whose columns were looked for.
+
+    Raises:
+        ValueError: the same, with what to do.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if mapping is not None:
+            raise
+        raise ValueError(
+            f"{error}; without --mapping the columns of ASSISTments 2009 are read, so name yours "
+            "in a mapping file (docs/formats/csv-mapping.md)"
+        ) from error
 
 
 @app.command()

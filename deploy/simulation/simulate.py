@@ -225,7 +225,21 @@ def _in_memory(out: Path) -> Iterator[Path]:
         try:
             yield root
         finally:
-            shutil.copytree(root, out, dirs_exist_ok=True)
+            _copy_all(root, out)
+
+
+def _copy_all(root: Path, out: Path) -> None:
+    """Copy what is in a folder into another: all of it, or nothing where the disk is full.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        shutil.copytree(root, out, dirs_exist_ok=True)
+    except OSError:
+        for made in root.iterdir():
+            shutil.rmtree(out / made.name, ignore_errors=True)
+        raise
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def fold_schools(
         if len(table.students) >= min_students
     }
     if not folds:
-        raise ValueError(f"no school has {min_students} students or more")
+        raise ValueError(f"no school has {min_students} students or more: ask for fewer")
     return folds
 
 

@@ -1,0 +1,317 @@
+"""``fedtrace school`` as a school's IT types it at seven in the morning."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support.gate import POLICY_TOML
+from support.town import HEADER, Run, Town, one_sentence, plan_for
+
+from fedtrace.client.keys import create_keys, load_keys
+from fedtrace.client.school import open_school
+from fedtrace.governance.plan_signing import sign_plan
+
+# --- keys and init --------------------------------------------------------------------------------
+
+
+def test_keys_are_made_once(run: Run, tmp_path: Path) -> None:
+    made = run("school", "keys", "--home", tmp_path)
+    keys = load_keys(tmp_path / "keys")
+    assert json.loads(made.stdout) == {
+        "public_key": keys.public_key,
+        "log_public_key": keys.log_public_key,
+    }
+    assert f"fedtrace school init --home {tmp_path}" in made.stderr
+    again = run("school", "keys", "--home", tmp_path)
+    assert again.exit_code == 2
+    assert "never replaced" in one_sentence(again)
+
+
+def test_keys_on_a_full_disk_are_all_or_none(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = iter([None, None, OSError(errno.ENOSPC, "No space left on device")])
+
+    def fsync(_: int) -> None:
+        if error := next(synced):
+            raise error
+
+    monkeypatch.setattr("fedtrace.client.files.os.fsync", fsync)
+    result = run("school", "keys", "--home", tmp_path)
+    assert result.exit_code == 4
+    assert "the disk is full" in one_sentence(result)
+    assert list((tmp_path / "keys").iterdir()) == []
+
+
+def init(run: Run, home: Path, charter: Path, policy: Path) -> tuple[int, str]:
+    result = run("school", "init", "--home", home, "--charter", charter, "--policy", policy)
+    return result.exit_code, result.stderr if result.exit_code == 0 else one_sentence(result)
+
+
+def test_init_says_what_comes_next(run: Run, town: Town) -> None:
+    home, policy = town.root / "again", town.root / "policy.toml"
+    policy.write_text(POLICY_TOML)
+    assert init(run, home, town.charter, policy)[0] == 2  # no keys yet
+    shutil.copytree(town.home / "keys", home / "keys")
+    code, said = init(run, home, town.charter, policy)
+    assert code == 0
+    assert f"fedtrace school import CSV --home {home}" in said
+    code, said = init(run, home, town.charter, policy)
+    assert (code, said) == (2, f"{home} is a school's home already.")
+
+
+def test_init_with_wrong_documents(run: Run, town: Town, tmp_path: Path) -> None:
+    home, policy = tmp_path / "new", tmp_path / "policy.toml"
+    policy.write_text(POLICY_TOML)
+    create_keys(home / "keys")
+    for charter, file, code, sentence in (
+        (town.charter, policy, 2, "the charter has other keys for school-1"),
+        (policy, policy, 2, "the charter is not well formed"),
+        (town.charter, tmp_path / "nowhere", 4, "no such file or folder"),
+        (town.charter, town.charter, 2, "not TOML"),
+    ):
+        found, said = init(run, home, charter, file)
+        assert (found, sentence in said) == (code, True), said
+    assert [each.name for each in home.iterdir()] == ["keys"]
+
+
+# --- import ---------------------------------------------------------------------------------------
+
+
+def test_an_import_reports_as_json(run: Run, town: Town) -> None:
+    result = run("school", "import", town.export, *town.import_options(), "--dry-run", "--json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["rows_kept"], report["dry_run"]) == (0, 20, True)
+    assert report["columns_kept"]["student"] == "student"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (b"", 2, "the file is empty"),
+        (HEADER.encode(), 1, "has no row with an answer"),
+        (HEADER.replace(",", ";").encode(), 2, "separated by a semicolon"),
+        (HEADER.encode("utf-16"), 2, "UTF-16"),
+        (b"pupil,seq,skill,correct\na,1,add,1\n", 2, "there is no column 'student'"),
+        (b"\xef\xbb\xbf" + HEADER.encode() + b"a,1,add,1\n", 0, "1 kept"),
+        (HEADER.encode().replace(b"\n", b",n\n") + b"a,1,add,1,Z\xfcrich\n", 0, "CP1252"),
+        (HEADER.encode() + b"a,1,add,0.5\na,2,add,1\n", 1, "answer neither right nor wrong"),
+        (HEADER.encode() + b"x" * 300_000 + b"\na,2,add,1\n", 1, "line too long"),
+    ],
+    ids=["empty", "header", "delimiter", "utf16", "column", "bom", "cp1252", "0.5", "giant"],
+)
+def test_exports_of_every_kind(run: Run, town: Town, content: bytes, code: int, words: str) -> None:
+    town.export.write_bytes(content)
+    result = run("school", "import", town.export, *town.import_options())
+    assert (result.exit_code, words in result.output) == (code, True), result.output
+    if code == 2:
+        assert one_sentence(result).startswith(f"{town.export}: ")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("mapping", b"\xff", "is not text in UTF-8"),
+        ("mapping", b"[columns]\nstudnt = 'a'\n", "columns.studnt"),
+        ("catalogue", b"{}", "not a catalogue of skills: skills: Field required"),
+        ("catalogue", b"[columns]", "not a catalogue of skills: the whole"),
+    ],
+)
+def test_mappings_and_catalogues_that_are_none(
+    run: Run, town: Town, file: str, content: bytes, words: str
+) -> None:
+    path: Path = getattr(town, file)
+    path.write_bytes(content)
+    result = run("school", "import", town.export, *town.import_options())
+    assert result.exit_code == 2
+    assert words in one_sentence(result)
+    assert str(path) in one_sentence(result)
+
+
+def test_without_a_mapping_the_sentence_says_so(run: Run, town: Town) -> None:
+    options = town.import_options()[:4]
+    result = run("school", "import", town.export, *options)
+    assert result.exit_code == 2
+    assert "without --mapping" in one_sentence(result)
+
+
+def test_a_full_disk_stores_nothing(run: Run, town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full: nothing was stored")
+
+    monkeypatch.setattr("fedtrace.client.vault.Vault.add", full)
+    result = run("school", "import", town.export, *town.import_options())
+    assert result.exit_code == 4
+    assert one_sentence(result).startswith("the disk is full: free some space")
+
+
+# --- accept ---------------------------------------------------------------------------------------
+
+
+def accept(run: Run, town: Town, envelope: Path) -> tuple[int, str]:
+    result = run(
+        *("school", "accept", envelope, "--home", town.home, "--catalogue", town.catalogue)
+    )
+    return result.exit_code, result.output if result.exit_code == 0 else one_sentence(result)
+
+
+def test_a_plan_that_enough_schools_signed(run: Run, town: Town) -> None:
+    code, said = accept(run, town, town.envelope)
+    assert code == 0
+    assert "signed by school-1, school-2" in said
+    assert "fedtrace school status" in said
+
+
+def test_plans_that_are_not_accepted(run: Run, town: Town) -> None:
+    now = datetime.now(UTC)
+    plan = plan_for(now - timedelta(days=1), now + timedelta(days=9))
+    expired = plan_for(now - timedelta(days=9), now - timedelta(days=1))
+    stranger = create_keys(town.root / "stranger").signer
+    member = load_keys(town.home / "keys").signer
+    second = load_keys(town.root / "schools" / "school-2" / "keys").signer
+    path = town.root / "other.json"
+    for content, code, sentence in (
+        (sign_plan(plan, [stranger]), 3, "0 of the 2 signatures that are needed"),
+        (sign_plan(plan, [member, stranger]), 3, "1 of the 2 signatures that are needed"),
+        (sign_plan(expired, [member, second]), 3, "R03 (plan.valid_until)"),
+        (town.plan.read_bytes(), 2, "the envelope is not DSSE JSON"),
+        (town.envelope.read_bytes()[:-30], 2, "the envelope is not DSSE JSON"),
+    ):
+        path.write_bytes(content)
+        found, said = accept(run, town, path)
+        assert (found, sentence in said) == (code, True), said
+    assert not (town.home / "plans").exists()
+
+
+def test_another_catalogue_is_not_accepted(run: Run, town: Town) -> None:
+    town.catalogue.write_text('{"skills":["add"]}')
+    code, said = accept(run, town, town.envelope)
+    assert (code, said) == (2, "the skill catalogue is not the one that the plan names")
+
+
+# --- status ---------------------------------------------------------------------------------------
+
+
+def test_a_home_that_is_ready(run: Run, town: Town) -> None:
+    accept(run, town, town.envelope)
+    result = run("school", "status", "--home", town.home)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    found = json.loads(run("school", "status", "--home", town.home, "--json").stdout)
+    assert (found["school"], sum(found["students"].values())) == ("school-1", 5)
+    assert (found["problems"], found["stopped"], found["log_in_use"]) == ([], False, False)
+    assert [set(plan) for plan in found["plans"]] == [{"digest", "name", "valid_until"}]
+
+
+def damaged_key(home: Path) -> None:
+    (home / "keys" / "vault.key").write_text("ab" * 32)
+
+
+def cut_log(home: Path) -> None:
+    entries = home / "log" / "entries.jsonl"
+    entries.write_bytes(b"".join(entries.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def tampered_checkpoint(home: Path) -> None:
+    checkpoint = home / "log" / "checkpoint"
+    lines = checkpoint.read_text().splitlines(keepends=True)
+    checkpoint.write_text("".join([lines[0], "1\n", *lines[2:]]))
+
+
+def lost_plan(home: Path) -> None:
+    next((home / "plans").glob("*/plan.dsse.json")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (damaged_key, "vault.key does not open the records"),
+        (cut_log, "the log has 2 entries, its checkpoint is over 3. See docs/runbook.md"),
+        (tampered_checkpoint, "its signature is not valid. See docs/runbook.md"),
+        (lost_plan, "is gone: accept the plan again"),
+    ],
+)
+def test_status_says_what_needs_a_person(
+    run: Run, town: Town, damage: Callable[[Path], None], problem: str
+) -> None:
+    accept(run, town, town.envelope)
+    damage(town.home)
+    result = run("school", "status", "--home", town.home)
+    assert (result.exit_code, problem in result.stdout) == (1, True), result.output
+
+
+def test_a_new_home_says_what_is_missing(run: Run, town: Town) -> None:
+    result = run("school", "status", "--home", town.root / "schools" / "school-3")
+    assert result.exit_code == 1
+    assert "run `fedtrace school import`" in result.stdout
+    assert "no plan is accepted: run `fedtrace school accept`" in result.stdout
+
+
+def test_homes_that_cannot_be_opened(run: Run, town: Town) -> None:
+    def status() -> tuple[int, str]:
+        result = run("school", "status", "--home", town.home)
+        return result.exit_code, one_sentence(result)
+
+    result = run("school", "status", "--home", town.root)
+    assert result.exit_code == 2
+    assert "fedtrace school init" in one_sentence(result)
+    key = town.home / "keys" / "school.pem"
+    key.chmod(0o644)
+    assert status() == (4, f"school.pem has mode 644; a secret needs 600: chmod 600 {key}.")
+    key.chmod(0o600)
+    for name, content, code, sentence in (
+        ("keys/vault.key", b"z" * 64, 2, "vault.key does not hold 32 bytes in hexadecimal"),
+        ("keys/school.pem", b"no key", 2, "school.pem: not an unencrypted PEM private key"),
+        ("school.toml", b"\xff", 2, "is not text in UTF-8"),
+        ("charter.json", b"{}", 2, "the charter is not well formed"),
+        ("school.db", b"no database" * 99, 5, "school.db is not an intact database. Leave"),
+    ):
+        path = town.home / name
+        before = path.read_bytes()
+        path.write_bytes(content)
+        found, said = status()
+        path.write_bytes(before)
+        assert (found, sentence in said) == (code, True), said
+
+
+# --- stop and resume ------------------------------------------------------------------------------
+
+
+def test_stop_and_resume(run: Run, town: Town) -> None:
+    stopped = run("school", "stop", "--home", town.home)
+    assert (stopped.exit_code, stopped.stdout) == (0, "training is stopped at this school\n")
+    assert f"fedtrace school resume --home {town.home}" in stopped.stderr
+    assert "STOPPED" in run("school", "status", "--home", town.home).stdout
+    resumed = run("school", "resume", "--home", town.home)
+    assert (resumed.exit_code, resumed.stdout) == (0, "training is allowed at this school\n")
+
+
+def test_everything_a_person_needs_works_while_the_gate_runs(run: Run, town: Town) -> None:
+    with open_school(town.home) as gate:
+        looked = run("school", "status", "--home", town.home)
+        assert "log: 2 entries, open in another process" in looked.stdout
+        assert "the log cannot be opened" not in looked.stdout
+        for command, on in (("stop", True), ("resume", False)):
+            result = run("school", command, "--home", town.home)
+            assert result.exit_code == 0
+            assert "the gate" in result.stdout
+            assert gate.store.kill_switch is on
+        imported = run("school", "import", town.export, *town.import_options())
+        assert imported.exit_code == 4
+        assert "end that process" in one_sentence(imported)
+
+
+def test_a_stop_is_in_force_even_where_the_log_is_damaged(run: Run, town: Town) -> None:
+    cut_log(town.home)
+    result = run("school", "stop", "--home", town.home)
+    assert result.exit_code == 5
+    assert one_sentence(result).startswith("training is stopped, but the school's log")
+    assert run("school", "resume", "--home", town.home).exit_code == 5
+    with open_school(town.home) as school:
+        assert school.store.kill_switch
