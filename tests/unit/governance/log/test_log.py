@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.failing_disk import BROKEN, FULL, FailingDisk
-from support.logs import NOW, encode, key_of, public
+from support.logs import NOW, encode, key_of, public, write_lines
 
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log import storage
@@ -180,6 +180,12 @@ def test_entries_without_a_checkpoint_are_not_believed(directory: Path) -> None:
         open_log(directory)
 
 
+def test_signed_lines_that_are_no_entries_are_not_believed(directory: Path) -> None:
+    write_lines(directory, [b"{}"], ORIGIN)
+    with pytest.raises(Corrupt, match="what is no entry"):
+        open_log(directory)
+
+
 @pytest.mark.parametrize("note", [b"", b"county/log\n3\n", b"\xff"])
 def test_a_damaged_checkpoint_stops(directory: Path, note: bytes) -> None:
     (directory / "checkpoint").write_bytes(note)
@@ -257,6 +263,8 @@ def test_a_link_a_pipe_and_a_folder_are_not_read(tmp_path: Path) -> None:
         with pytest.raises(Corrupt, match=why):
             read_limited(tmp_path / name, 100)
     assert read_limited(tmp_path / "nothing", 100) is None
+    with pytest.raises(NotADirectoryError):
+        read_limited(tmp_path / "target" / "below", 100)
 
 
 def test_a_file_is_not_read_beyond_its_limit(tmp_path: Path) -> None:
