@@ -36,14 +36,15 @@ def read_checkpoint(payload: bytes) -> tuple[CheckpointFacts, Vector]:
     if set(tensors) != {PARAMETERS}:
         return CheckpointFacts.unreadable(name), nothing
     tensor = tensors[PARAMETERS]
+    vector = tensor if tensor.dtype == np.float32 else nothing
     facts = CheckpointFacts(
         digest=name,
         dtype=str(tensor.dtype),
         shape=tuple(tensor.shape),
         finite=bool(np.isfinite(tensor).all()),
-        norm=float(np.linalg.norm(tensor.astype(np.float64))),
+        norm=float(np.linalg.norm(vector.astype(np.float64))),  # of float32 it cannot overflow
     )
-    return facts, tensor if tensor.dtype == np.float32 else nothing
+    return facts, vector
 
 
 def write_tensor(name: str, tensor: Vector | npt.NDArray[np.float64]) -> bytes:

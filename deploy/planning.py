@@ -152,7 +152,7 @@ def _training_like(like: Plan, job: Job) -> _Training:
 
 def _default_training(job: Job) -> _Training:
     defaults = DEFAULTS[job.architecture]
-    rounds = job.rounds or defaults.rounds
+    rounds = defaults.rounds if job.rounds is None else job.rounds
     evaluation_noise = calibrate_noise(
         target_epsilon=EVALUATION_SHARE * job.epsilon, delta=DELTA, sampling_rate=1.0, rounds=1
     )

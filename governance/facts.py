@@ -39,7 +39,7 @@ class CheckpointFacts:
         dtype: of the one tensor, such as ``float32``; empty where the bytes cannot be read.
         shape: of the one tensor.
         finite: every value is a finite number.
-        norm: L2 norm of the values.
+        norm: L2 norm of the values; 0 where they are not float32, which is refused anyway.
     """
 
     digest: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -24,10 +23,12 @@ from fedtrace.deploy.report.model import (
 )
 from fedtrace.governance.plan import Plan
 from fedtrace.privacy.accounting import GaussianEvent, epsilon, epsilon_sentence
-from fedtrace.server.outcome import JobOutcome, RoundOutcome
+from fedtrace.server.outcome import Disposition, JobOutcome, RoundOutcome
 
 _PACKAGES = ("fedtrace", "flwr", "torch", "dp-accounting", "cryptography")
 _ACCOUNTED_ROUNDS = 25
+_ANSWERED: tuple[Disposition, ...] = ("accepted", "rejected")
+_REFUSED: tuple[Disposition, ...] = ("refused",)
 """Epsilon is computed after that many rounds; a round in between shows the next one's, which is
 never smaller than its own."""
 
@@ -147,22 +148,29 @@ def _record(outcome: RoundOutcome, started_at: datetime) -> RoundRecord:
 
 
 def _released(plan: Plan, outcome: JobOutcome) -> tuple[Released, ...]:
-    """What left each school: bytes as the aggregator counted them."""
+    """What left each school: bytes as the aggregator counted them, rounds in which any came."""
     evaluations = (outcome.evaluation.round,) if outcome.evaluation else ()
-    kinds: Sequence[tuple[str, Sequence[RoundOutcome]]] = (
-        ("protected model update", outcome.rounds),
-        ("protected score histograms", evaluations),
+    kinds = (
+        ("protected model update", outcome.rounds, _ANSWERED),
+        ("protected score histograms", evaluations, _ANSWERED),
+        ("signed refusal", (*outcome.rounds, *evaluations), _REFUSED),
     )
     found = []
     for school in plan.schools.members:
-        for what, rounds in kinds:
-            size: Counter[str] = Counter()
-            for each in rounds:
-                size[school] += each.received_bytes.get(school, 0)
-            count = sum(school in each.received_bytes for each in rounds)
-            if count:
-                found.append(Released(school=school, what=what, bytes=size[school], rounds=count))
+        for what, rounds, dispositions in kinds:
+            sizes = [_bytes_from(school, each, dispositions) for each in rounds]
+            if any(sizes):
+                count = sum(size > 0 for size in sizes)
+                found.append(Released(school=school, what=what, bytes=sum(sizes), rounds=count))
     return tuple(found)
+
+
+def _bytes_from(school: str, outcome: RoundOutcome, dispositions: Collection[Disposition]) -> int:
+    return sum(
+        receipt.received_bytes
+        for receipt in outcome.receipts
+        if receipt.school == school and receipt.disposition in dispositions
+    )
 
 
 def _released_scores(outcome: JobOutcome) -> Scores | None:
