@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -24,6 +25,7 @@ RECORD = "fedtrace"
 
 _POLL_SECONDS = 0.5  # how often a school's reply is asked for; one costs the SuperLink some 8 ms
 _POLLS_PER_SECOND = 10  # of all schools together, so that many schools do not flood the SuperLink
+_HANGS_SECONDS = 1.0  # a pull that takes longer is left to its thread
 _SMALLEST_TTL_SECONDS = 1.0
 
 
@@ -50,41 +52,24 @@ class GridTransport:
     ) -> Iterator[tuple[str, Reply | None]]:
         """See `fedtrace.server.ports.Transport.ask`.
 
-        Every school has its own thread: Flower waits for minutes inside one pull where a school
-        died in the middle of its upload, and that must not hold up the others or the deadline.
+        Replies are fetched by one thread, and by one more for every pull that hangs: Flower waits
+        for minutes inside one pull where a school died in the middle of its upload, and that must
+        not hold up the others or the deadline.
         """
         sent = self._push(requests, deadline)
-        poll_seconds = max(_POLL_SECONDS, len(sent) / _POLLS_PER_SECOND)
-        replies: queue.SimpleQueue[tuple[str, Reply | None]] = queue.SimpleQueue()
-        ended = threading.Event()
-
-        def collect(school: str, message_id: str) -> None:
-            while not ended.is_set():
-                try:
-                    found = list(self._grid.pull_messages([message_id]))
-                except Exception:  # whatever fails here fails for one school only
-                    logger.exception("the reply of %s could not be fetched", school)
-                    replies.put((school, None))
-                    return
-                for message in found:
-                    replies.put((school, _content(message, school)))
-                if found:
-                    return
-                ended.wait(poll_seconds)
-
-        for school, message_id in sent.items():
-            threading.Thread(target=collect, args=(school, message_id), daemon=True).start()
         waiting = set(sent)
+        fetching = _Fetching(self._grid, sent)
         try:
             while waiting and (left := _seconds_until(deadline)) > 0:
+                fetching.go_on()
                 try:
-                    school, reply = replies.get(timeout=left)
+                    school, reply = fetching.replies.get(timeout=min(left, _HANGS_SECONDS))
                 except queue.Empty:
-                    return
+                    continue
                 waiting.discard(school)
                 yield school, reply
         finally:
-            ended.set()
+            fetching.ended.set()
 
     def _push(self, requests: Mapping[str, Request], deadline: datetime) -> dict[str, str]:
         """Hand the requests to Flower; the id of every message that it took, by school."""
@@ -101,6 +86,60 @@ class GridTransport:
         ]
         ids = self._grid.push_messages(messages)
         return {school: each for school, each in zip(known, ids, strict=True) if each}
+
+
+class _Fetching:
+    """Fetches one reply a school, school by school, on as few threads as the hanging pulls allow.
+
+    Args:
+        grid: where replies are.
+        sent: the id of every school's message.
+
+    Attributes:
+        replies: what came, in the order in which it came.
+        ended: set it, and no further pull begins.
+    """
+
+    def __init__(self, grid: Grid, sent: Mapping[str, str]) -> None:
+        self.replies: queue.SimpleQueue[tuple[str, Reply | None]] = queue.SimpleQueue()
+        self.ended = threading.Event()
+        self._grid = grid
+        self._pause = max(_POLL_SECONDS, len(sent) / _POLLS_PER_SECOND)
+        self._due: queue.SimpleQueue[tuple[float, str, str]] = queue.SimpleQueue()
+        for school, message_id in sent.items():
+            self._due.put((0.0, school, message_id))
+        self._hangs_from = 0.0
+
+    def go_on(self) -> None:
+        """Start a thread where there is none yet, or where none has moved for a while."""
+        now = time.monotonic()
+        if now >= self._hangs_from and not self._due.empty():
+            self._hangs_from = now + _HANGS_SECONDS
+            threading.Thread(target=self._fetch, daemon=True).start()
+
+    def _fetch(self) -> None:
+        while True:
+            try:
+                due, school, message_id = self._due.get_nowait()
+            except queue.Empty:  # every school that is left hangs in another thread's pull
+                return
+            self._hangs_from = max(due, time.monotonic()) + _HANGS_SECONDS
+            if self.ended.wait(max(0.0, due - time.monotonic())):
+                return
+            if not self._pulled(school, message_id):
+                self._due.put((time.monotonic() + self._pause, school, message_id))
+
+    def _pulled(self, school: str, message_id: str) -> bool:
+        """Ask once for a school's reply; whether there is nothing more to wait for."""
+        try:
+            found = list(self._grid.pull_messages([message_id]))
+        except Exception:  # whatever fails here fails for one school only
+            logger.exception("the reply of %s could not be fetched", school)
+            self.replies.put((school, None))
+            return True
+        for message in found:
+            self.replies.put((school, _content(message, school)))
+        return bool(found)
 
 
 def _content(message: Message, school: str) -> Reply | None:

@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from fedtrace.deploy.report.model import Condition, ConditionScores
 from fedtrace.deploy.simulation.scoring import scores
@@ -34,7 +35,14 @@ from fedtrace.models.fitting import (
 )
 from fedtrace.models.interactions import Batch, Interactions
 from fedtrace.models.metrics import evaluate, predict
-from fedtrace.models.networks import Architecture, KnowledgeModel, ModelSpec, build
+from fedtrace.models.networks import (
+    DKT,
+    Architecture,
+    KnowledgeModel,
+    ModelSpec,
+    ResidualDKT,
+    build,
+)
 from fedtrace.models.parameters import Vector, from_vector, to_vector
 
 Tick = Callable[[], None]
@@ -53,6 +61,7 @@ class BaselineSettings:
 
     Attributes:
         width: of embedding and LSTM state; more than noise would allow.
+        embedding_stddev: of a fresh network's (skill, answer) embeddings; small ones overfit later.
         prior: precision of the prior around zero, pooled or federated.
         rounds: of the federation.
         learning_rate: of the server's Adam; falls to zero over the rounds.
@@ -65,6 +74,7 @@ class BaselineSettings:
     """
 
     width: int = 1
+    embedding_stddev: float = 1.0
     prior: float
     rounds: int
     learning_rate: float
@@ -218,7 +228,11 @@ class _Bench:
         )
 
     def _fresh(self) -> KnowledgeModel:
-        return build(self.spec, seed=self.seed)
+        model = build(self.spec, seed=self.seed)
+        if isinstance(model, DKT | ResidualDKT):
+            with torch.no_grad():
+                model.answered.weight.mul_(self.settings.embedding_stddev)
+        return model
 
     def _prepared(self, model: KnowledgeModel, students: Interactions) -> Sequence[Batch]:
         return prepared_batches(

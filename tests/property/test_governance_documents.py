@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.gate import charter, order_for, plan_with, policy_with, signer
@@ -54,6 +55,12 @@ def test_canonical_json_round_trips(value: dict[str, Any]) -> None:
     again = json.loads(encoded)
     assert again == value
     assert canonical(again) == encoded
+
+
+@settings(max_examples=200)
+@given(json_objects)
+def test_canonical_json_is_that_of_the_reference_encoder(value: dict[str, Any]) -> None:
+    assert canonical(value) == rfc8785.dumps(value)
 
 
 @settings(max_examples=30)

@@ -62,6 +62,7 @@ def ask(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedtrace.server.transport._POLL_SECONDS", 0.01)
     monkeypatch.setattr("fedtrace.server.transport._POLLS_PER_SECOND", 1000)
+    monkeypatch.setattr("fedtrace.server.transport._HANGS_SECONDS", 0.05)
 
 
 def test_every_reply_is_of_the_node_that_flower_authenticated() -> None:
@@ -112,6 +113,17 @@ def test_a_school_that_dies_while_uploading_holds_up_nobody() -> None:
     dead.set()
     assert {school for school, _ in replies} == {"school-2", "school-3"}
     assert time.monotonic() - started < 2.0
+
+
+def test_schools_that_answer_are_fetched_by_one_thread() -> None:
+    threads = set()
+
+    def reply(message: Message) -> list[Message]:
+        threads.add(threading.get_ident())
+        return [content(message, payload=b"x")]
+
+    assert len(ask(Grid(reply))) == len(NAMES)
+    assert len(threads) == 1
 
 
 def test_an_error_of_one_school_is_none_and_stays_its_own() -> None:
