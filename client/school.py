@@ -4,7 +4,7 @@
 
     <home>/
       school.toml    retention of student records
-      policy.json    the upper bounds that this school accepts
+      policy.dsse.json  the upper bounds that this school accepts, signed by it
       charter.json   the consortium's members and keys
       keys/          secrets, readable by their owner alone (fedtrace.client.keys)
       vault/         students' records, encrypted (fedtrace.client.vault)
@@ -48,6 +48,7 @@ from fedtrace.governance.log.entries import (
     ImportCompleted,
     KillSwitchChanged,
     PlanAccepted,
+    PolicyChanged,
     SchoolInitialised,
     decode_entry,
     size_bucket,
@@ -55,13 +56,14 @@ from fedtrace.governance.log.entries import (
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import SignedPlan
-from fedtrace.governance.policy import SchoolPolicy
+from fedtrace.governance.policy import SchoolPolicy, open_policy, sign_policy
 from fedtrace.governance.refusals import RefusalCode, Refused
-from fedtrace.governance.signing import Signer
+from fedtrace.governance.signing import SignatureError, Signer
 
 logger = logging.getLogger(__name__)
 
-_SETTINGS, _POLICY, _CHARTER, _CONSENT = "school.toml", "policy.json", "charter.json", "consent.csv"
+_SETTINGS, _CHARTER, _CONSENT = "school.toml", "charter.json", "consent.csv"
+_POLICY = "policy.dsse.json"
 
 
 class SchoolSettings(BaseModel):
@@ -344,7 +346,7 @@ def initialise_school(
     if (home / _SETTINGS).exists():
         raise FileExistsError(f"{home} is a school's home already")
     write_private(home / _CHARTER, charter.to_bytes(), replace=True)
-    write_private(home / _POLICY, policy.to_bytes(), replace=True)
+    write_private(home / _POLICY, sign_policy(policy, keys.signer), replace=True)
     log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
     try:
         if not len(log):
@@ -361,6 +363,27 @@ def initialise_school(
     return open_school(home)
 
 
+def change_policy(home: Path, policy: SchoolPolicy, *, now: datetime) -> None:
+    """Replace a school's policy, signed and logged; works where the old one is damaged.
+
+    Raises:
+        PolicyError: the home has not been made, or the policy is another school's.
+        BlockingIOError: another process, as the gate, has the log open.
+        Corrupt: the log is damaged.
+        OSError: a file cannot be written; the old policy is in force.
+    """
+    _require_home(home)
+    keys = load_keys(home / "keys")
+    charter = Charter.from_bytes((home / _CHARTER).read_bytes())
+    _require_member(charter, policy, keys)
+    log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+    try:
+        log.append(PolicyChanged(policy_digest=policy.digest()), now=now)
+    finally:
+        log.close()
+    write_private(home / _POLICY, sign_policy(policy, keys.signer), replace=True)
+
+
 def open_school(home: Path) -> School:
     """Open a school's home.
 
@@ -373,15 +396,11 @@ def open_school(home: Path) -> School:
         Corrupt: the database or the vault is damaged.
         OSError: a file cannot be read.
     """
-    if not (home / _SETTINGS).exists():
-        raise PolicyError(
-            f"{home} is not a school's home: there is no {_SETTINGS} in it. Check the path, or "
-            "make a home with `fedtrace school init`."
-        )
+    _require_home(home)
     settings = _read_settings(home / _SETTINGS)
     charter = Charter.from_bytes((home / _CHARTER).read_bytes())
-    policy = SchoolPolicy.from_bytes((home / _POLICY).read_bytes())
     keys = load_keys(home / "keys")
+    policy = _own_policy(home / _POLICY, keys)
     _require_member(charter, policy, keys)
     store = SchoolStore(home / "school.db")
     vault = Vault(home / "vault", keys.vault_key)
@@ -409,6 +428,31 @@ def open_school(home: Path) -> School:
         log_problem=log_problem,
         log_in_use=log_in_use,
     )
+
+
+def _require_home(home: Path) -> None:
+    if not (home / _SETTINGS).exists():
+        raise PolicyError(
+            f"{home} is not a school's home: there is no {_SETTINGS} in it. Check the path, or "
+            "make a home with `fedtrace school init`."
+        )
+
+
+def _own_policy(path: Path, keys: SchoolKeys) -> SchoolPolicy:
+    """The bounds as this school signed them; anybody can write a file, only it can sign.
+
+    Raises:
+        PolicyError: this home's key did not sign them.
+        Rejected: they are damaged.
+        OSError: the file cannot be read.
+    """
+    try:
+        return open_policy(path.read_bytes(), keys.public_key)
+    except SignatureError as error:
+        raise PolicyError(
+            f"{path.name} does not carry this school's signature ({error}): somebody changed it. "
+            "Find out who, then set the policy again with `fedtrace school policy`."
+        ) from error
 
 
 def _read_settings(path: Path) -> SchoolSettings:

@@ -168,6 +168,21 @@ def accept(
 
 
 @app.command()
+def policy(
+    document: Annotated[Path, typer.Argument(help="The policy, as TOML.", metavar="POLICY.toml")],
+    home: Home,
+) -> None:
+    """Set the school's bounds: signed, logged, in force when the gate starts next."""
+    from fedtrace.client.school import change_policy
+
+    with plain_errors():
+        read = read_policy(document)
+        change_policy(home, read, now=datetime.now(UTC))
+    print_lines(f"the policy of {read.school} is {read.digest()}")
+    say_next(f"start the gate again; fedtrace school status --home {home} says what is in force")
+
+
+@app.command()
 def status(home: Home, json: Json = False) -> None:
     """Say how the node is: records, plans, what has been spent, whether training is stopped.
 

@@ -94,6 +94,13 @@ class SchoolInitialised(Entry):
     policy_digest: Digest
 
 
+class PolicyChanged(Entry):
+    """The school set other bounds."""
+
+    type = "policy.changed"
+    policy_digest: Digest
+
+
 class ImportCompleted(Entry):
     """Student records were imported; how many, in buckets."""
 
@@ -279,6 +286,7 @@ class ModelReleased(Entry):
 
 SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
     SchoolInitialised,
+    PolicyChanged,
     ImportCompleted,
     PlanAccepted,
     RoundReserved,

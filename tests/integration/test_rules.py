@@ -6,7 +6,7 @@ import csv
 import logging
 import sqlite3
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flwr.app import Message
@@ -14,12 +14,11 @@ from support.consistency import check_consortium, logged
 from support.federation import Delivery, Federation, LaterClock, Wire, parts_of
 
 from fedtrace.client.consent import COLUMNS
-from fedtrace.client.school import open_school
+from fedtrace.client.school import change_policy, open_school
 from fedtrace.client.store import SchoolStore
 from fedtrace.deploy.simulation.in_process import SystemClock
 from fedtrace.governance.log.entries import OrderRefused, RoundReserved
 from fedtrace.governance.manifest import REFUSAL_TYPE, RefusalNotice
-from fedtrace.governance.policy import SchoolPolicy
 from fedtrace.governance.signing import unverified_payload
 
 SCHOOL = "school-2"
@@ -43,10 +42,12 @@ def test_the_kill_switch_stops_a_school_in_the_middle_of_a_job(federation: Feder
 def test_a_smaller_budget_of_one_school_refuses_before_anything_is_spent(
     federation: Federation,
 ) -> None:
-    path = federation.home(SCHOOL) / "policy.json"
-    policy = SchoolPolicy.from_bytes(path.read_bytes())
+    home = federation.home(SCHOOL)
+    with open_school(home) as school:
+        policy = school.rules.policy
     bounds = policy.privacy.model_copy(update={"max_epsilon_job": 1.0})
-    path.write_bytes(policy.model_copy(update={"privacy": bounds}).to_bytes())
+    smaller = policy.model_copy(update={"privacy": bounds})
+    change_policy(home, smaller, now=datetime.now(UTC))
     outcome = federation.run()
     assert [each.refused for each in outcome.rounds] == [{SCHOOL: "R11"}] * 3
     assert outcome.reason == "completed"

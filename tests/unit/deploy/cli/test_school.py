@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import shutil
@@ -15,7 +16,9 @@ from support.town import HEADER, Run, Town, one_sentence, plan_for
 
 from fedtrace.client.keys import create_keys, load_keys
 from fedtrace.client.school import open_school
+from fedtrace.governance.log.entries import PolicyChanged
 from fedtrace.governance.plan_signing import sign_plan
+from fedtrace.governance.policy import load_policy_toml
 
 # --- keys and init --------------------------------------------------------------------------------
 
@@ -278,6 +281,52 @@ def test_homes_that_cannot_be_opened(run: Run, town: Town) -> None:
         found, said = status()
         path.write_bytes(before)
         assert (found, sentence in said) == (code, True), said
+
+
+# --- policy ---------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_signed_and_a_changed_file_keeps_the_node_closed(run: Run, town: Town) -> None:
+    wanted = town.root / "stricter.toml"
+    wanted.write_text(POLICY_TOML.replace("max_sequence = 500", "max_sequence = 50"))
+    assert wanted.read_text() != POLICY_TOML
+    changed = run("school", "policy", wanted, "--home", town.home)
+    assert changed.exit_code == 0
+    assert f"fedtrace school status --home {town.home}" in changed.stderr
+    with open_school(town.home) as school:
+        assert school.rules.policy.max_sequence == 50
+        assert school.rules.policy.digest() in changed.stdout
+        *_, last = school.log.entries()
+        assert last.entry == PolicyChanged(policy_digest=school.rules.policy.digest())
+
+    path = town.home / "policy.dsse.json"
+    envelope = json.loads(path.read_bytes())
+    envelope["payload"] = base64.b64encode(load_policy_toml(POLICY_TOML).to_bytes()).decode()
+    path.write_text(json.dumps(envelope))
+    closed = run("school", "status", "--home", town.home)
+    assert closed.exit_code == 2
+    assert "does not carry this school's signature" in one_sentence(closed)
+    assert run("school", "policy", wanted, "--home", town.home).exit_code == 0
+    assert run("school", "status", "--home", town.home).exit_code in (0, 1)
+
+
+def test_a_policy_that_cannot_be_set_changes_nothing(run: Run, town: Town) -> None:
+    path = town.home / "policy.dsse.json"
+    before = path.read_bytes()
+    other = town.root / "other.toml"
+    other.write_text(POLICY_TOML.replace('school = "school-1"', 'school = "school-2"'))
+    for file, home, sentence in (
+        (other, town.home, "the charter has other keys for school-2"),
+        (town.export, town.home, "not TOML"),
+        (other, town.root, "is not a school's home"),
+    ):
+        result = run("school", "policy", file, "--home", home)
+        assert (result.exit_code, sentence in one_sentence(result)) == (2, True), result.stderr
+    good = town.root / "good.toml"
+    good.write_text(POLICY_TOML)
+    with open_school(town.home):
+        assert "another process" in one_sentence(run("school", "policy", good, "--home", town.home))
+    assert path.read_bytes() == before
 
 
 # --- stop and resume ------------------------------------------------------------------------------
