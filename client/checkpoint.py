@@ -47,6 +47,8 @@ def read_checkpoint(payload: bytes) -> tuple[CheckpointFacts, Vector]:
     return facts, vector
 
 
-def write_tensor(name: str, tensor: Vector | npt.NDArray[np.float64]) -> bytes:
+def write_tensor(
+    name: str, tensor: Vector | npt.NDArray[np.float64] | npt.NDArray[np.uint32]
+) -> bytes:
     """The safetensors bytes of one tensor."""
     return bytes(save({name: np.ascontiguousarray(tensor)}))

@@ -1,4 +1,4 @@
-"""One contribution, in order: decode, decide, reserve, read, train, clip, noise, release.
+"""One contribution, in order: decode, decide, reserve, read, train, clip, noise, mask, release.
 
 The order is the guarantee. No record is read before the rules said yes; nothing is trained before
 its privacy cost is on the disk; nothing leaves but an allow-listed manifest and a payload that was
@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
+from fedtrace.client import secure_sum
 from fedtrace.client.budget import BudgetCheck
 from fedtrace.client.checkpoint import Vector, read_checkpoint, write_tensor
 from fedtrace.client.school import School
 from fedtrace.client.trainer import Trainer
 from fedtrace.client.vault import Fold
 from fedtrace.governance.canonical import digest
-from fedtrace.governance.decision import UNDECIDED, admit, decide
+from fedtrace.governance.decision import UNDECIDED, admit, decide, decide_stage
 from fedtrace.governance.facts import Allowed, Denied, Repeat
 from fedtrace.governance.log.entries import OrderRefused, RoundReserved, UpdateSent, decimal
 from fedtrace.governance.manifest import Manifest, RefusalNotice, sign_manifest, sign_refusal
 from fedtrace.governance.orders import SignedOrder
+from fedtrace.governance.plan import RoundKind
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.refusals import RefusalCode, Refused
 from fedtrace.models.interactions import Interactions
@@ -31,10 +34,15 @@ from fedtrace.privacy.noise import OsRandom
 logger = logging.getLogger(__name__)
 
 Request = Mapping[str, bytes]
-"""``order`` (a DSSE envelope) and ``checkpoint`` (safetensors), as they came."""
+"""``order`` (a DSSE envelope) and ``checkpoint`` (safetensors), as they came.
+
+Under secure sum also ``stage``, absent for the contribution itself, and what each stage needs
+(``fedtrace.client.secure_sum``)."""
 
 Reply = dict[str, bytes]
-"""``manifest`` and ``payload``, or ``refusal``; manifest and refusal are signed by the school."""
+"""``manifest`` and ``payload``, or ``refusal``; manifest and refusal are signed by the school.
+
+Under secure sum also ``shares``; in the other stages one signed part alone."""
 
 _exceeds = BudgetCheck()
 
@@ -53,7 +61,9 @@ def answer(request: Request, *, school: School, now: datetime) -> Reply:
         if isinstance(admitted, Denied):
             return _refusal(admitted, None, school, now)
         signed_order = admitted
-        return _answer(signed_order, request.get("checkpoint", b""), school, now)
+        if "stage" in request:
+            return _take_part(request, signed_order, school, now)
+        return _answer(signed_order, request, school, now)
     except Refused as refused:
         return _refusal(Denied.by(refused.code, refused.clause), signed_order, school, now)
     except Exception:
@@ -68,7 +78,38 @@ def refuse(code: RefusalCode, request: Request, *, school: School, now: datetime
     return _refusal(Denied.by(code), signed_order, school, now)
 
 
-def _answer(signed_order: SignedOrder, checkpoint: bytes, school: School, now: datetime) -> Reply:
+def _take_part(request: Request, signed_order: SignedOrder, school: School, now: datetime) -> Reply:
+    """Another stage of a secure sum than the contribution; no record is read.
+
+    Raises:
+        Refused: the stage asks for something that this school does not do.
+        Exception: whatever a disk can do.
+    """
+    school.log_kill_switch(now=now)
+    plan = school.find_plan(signed_order.order.plan_digest)
+    fingerprint = plan.plan.model.schema_fingerprint if plan else ""
+    denied = decide_stage(
+        signed_order,
+        rules=school.rules,
+        plan=plan,
+        state=school.state(plan, schema_fingerprint=fingerprint, now=now),
+        now=now,
+    )
+    if denied is not None or plan is None:
+        return _refusal(denied or Denied.by(RefusalCode.R01), signed_order, school, now)
+    stage = request["stage"]
+    if stage == b"keys":
+        return {"key": secure_sum.announce_key(signed_order, school)}
+    if stage == b"agree":
+        survivors = request.get("survivors", b"")
+        return {"agreement": secure_sum.agree(survivors, signed_order, plan.plan, school)}
+    if stage == b"reveal":
+        revealed = secure_sum.reveal(request, signed_order, plan.plan, school, now=now)
+        return {"revealed": revealed}
+    raise Refused(RefusalCode.R14, "order.kind")
+
+
+def _answer(signed_order: SignedOrder, request: Request, school: School, now: datetime) -> Reply:
     """Decide, and on a yes contribute.
 
     Raises:
@@ -76,7 +117,7 @@ def _answer(signed_order: SignedOrder, checkpoint: bytes, school: School, now: d
     """
     order = signed_order.order
     school.log_kill_switch(now=now)
-    facts, parameters = read_checkpoint(checkpoint)
+    facts, parameters = read_checkpoint(request.get("checkpoint", b""))
     plan = school.find_plan(order.plan_digest)
     trainer = Trainer(plan.plan, source=OsRandom()) if plan else None
     decision = decide(
@@ -95,21 +136,35 @@ def _answer(signed_order: SignedOrder, checkpoint: bytes, school: School, now: d
         return _refusal(denied, signed_order, school, now)
     if isinstance(decision, Repeat):
         return _stored_reply(decision, school)
-    return _contribute(decision, parameters, plan, trainer, school, now)
+    masking = None
+    if plan.plan.secure_sum is not None:
+        keys = request.get("keys", b"")
+        masking = secure_sum.join_group(keys, signed_order, plan.plan, school)
+    work = _Work(signed_order=signed_order, plan=plan, trainer=trainer, masking=masking)
+    return _contribute(decision, parameters, work, school, now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What a contribution is made with.
+
+    Attributes:
+        masking: the members under secure sum; None in trust mode ``local``.
+    """
+
+    signed_order: SignedOrder
+    plan: SignedPlan
+    trainer: Trainer
+    masking: secure_sum.Masking | None
 
 
 def _contribute(
-    allowed: Allowed,
-    parameters: Vector,
-    plan: SignedPlan,
-    trainer: Trainer,
-    school: School,
-    now: datetime,
+    allowed: Allowed, parameters: Vector, work: _Work, school: School, now: datetime
 ) -> Reply:
-    """Reserve, read, train, clip and noise, release: in this order and no other."""
+    """Reserve, read, train, clip, noise and mask, release: in this order and no other."""
     order, event = allowed.order, allowed.event
     fold = Fold.TRAIN if order.kind == "train" else Fold.TEST
-    cohort = school.freeze_cohort(plan.plan, fold=fold, now=now)
+    cohort = school.freeze_cohort(work.plan.plan, fold=fold, now=now)
     reservation = school.store.reserve(
         event,
         order_digest=allowed.order_digest,
@@ -128,23 +183,38 @@ def _contribute(
     )
     school.log.append(reserved, now=now)
     students = Interactions.from_students(school.vault.read(cohort.tokens))
-    if order.kind == "train":
-        payload = write_tensor("update", trainer.private_update(parameters, students))
+    parts = _protected(order.kind, parameters, students, work, school)
+    return _release(allowed, parts, work.trainer.schema_fingerprint, reservation, school, now)
+
+
+def _protected(
+    kind: RoundKind, parameters: Vector, students: Interactions, work: _Work, school: School
+) -> Reply:
+    """What may leave: noised in trust mode ``local``, a noise share under a mask otherwise."""
+    trainer = work.trainer
+    if work.masking is None:
+        if kind == "train":
+            return {"payload": write_tensor("update", trainer.private_update(parameters, students))}
+        histograms = trainer.private_histograms(parameters, students)
+        return {"payload": write_tensor("histograms", histograms)}
+    if kind == "train":
+        values = trainer.update_share(parameters, students)
     else:
-        payload = write_tensor("histograms", trainer.private_histograms(parameters, students))
-    return _release(allowed, payload, trainer.schema_fingerprint, reservation, school, now)
+        values = trainer.histogram_share(parameters, students)
+    words, shares = secure_sum.mask(values, work.masking, work.signed_order, school)
+    return {"payload": write_tensor("masked", words), "shares": shares}
 
 
 def _release(
     allowed: Allowed,
-    payload: bytes,
+    parts: Reply,
     schema_fingerprint: str,
     reservation: int,
     school: School,
     now: datetime,
 ) -> Reply:
     """Sign what leaves, store it, write it down, and only then let it go."""
-    order = allowed.order
+    order, payload = allowed.order, parts["payload"]
     manifest = Manifest(
         school=school.name,
         plan_digest=order.plan_digest,
@@ -157,7 +227,7 @@ def _release(
         payload_bytes=len(payload),
         schema_fingerprint=schema_fingerprint,
     )
-    reply = {"manifest": sign_manifest(manifest, school.signer), "payload": payload}
+    reply = {"manifest": sign_manifest(manifest, school.signer), **parts}
     sent = UpdateSent(
         plan_digest=order.plan_digest,
         run_id=order.run_id,

@@ -20,6 +20,7 @@ import errno
 import logging
 import shutil
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -50,10 +51,12 @@ from fedtrace.governance.log.entries import (
     PlanAccepted,
     PolicyChanged,
     SchoolInitialised,
+    SharesRevealed,
     decode_entry,
     size_bucket,
 )
 from fedtrace.governance.log.log import Log
+from fedtrace.governance.orders import RoundOrder
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.policy import SchoolPolicy, open_policy, sign_policy
@@ -64,6 +67,7 @@ logger = logging.getLogger(__name__)
 
 _SETTINGS, _CHARTER, _CONSENT = "school.toml", "charter.json", "consent.csv"
 _POLICY = "policy.dsse.json"
+_SCHOOLS_PER_ENTRY = 100  # names of 64 characters take 7 kB; an entry has 8
 
 
 class SchoolSettings(BaseModel):
@@ -284,6 +288,31 @@ class School:
             last = len(log) - 1
             moments.append(decode_entry(log.line(last), index=last, origin=log.origin).time)
         return max((moment for moment in moments if moment is not None), default=None)
+
+    @property
+    def run_keys(self) -> Path:
+        """The folder for keys of runs under secure sum."""
+        return self.home / "keys" / "runs"
+
+    def log_reveal(self, order: RoundOrder, survivors: Sequence[str], *, now: datetime) -> None:
+        """Write down whose sum this school helps to unmask, before it does.
+
+        An entry has room for so many names; a longer list is told in several entries.
+
+        Raises:
+            Corrupt, OSError: it cannot be written; then nothing is revealed.
+        """
+        entries = [
+            SharesRevealed(
+                plan_digest=order.plan_digest,
+                run_id=order.run_id,
+                round=order.round,
+                kind=order.kind,
+                schools=tuple(survivors[first : first + _SCHOOLS_PER_ENTRY]),
+            )
+            for first in range(0, len(survivors), _SCHOOLS_PER_ENTRY)
+        ]
+        self.log.append_many(entries, now=now)
 
     def set_kill_switch(self, on: bool, *, now: datetime) -> bool:
         """Stop all training at this school, or allow it again, from the next order on.

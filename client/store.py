@@ -65,6 +65,13 @@ _replies = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
+_agreements = Table(
+    "agreements",
+    _metadata,
+    Column("order_digest", String, primary_key=True),
+    Column("survivors_digest", String, nullable=False),
+)
+
 _plans = Table(
     "plans",
     _metadata,
@@ -224,6 +231,18 @@ class SchoolStore:
         )
         with reading(self._engine) as connection:
             return {row.name: row.value for row in connection.execute(query)} or None
+
+    def agree(self, order_digest: str, survivors_digest: str) -> bool:
+        """Settle the one list of survivors of a round; False where another one was settled."""
+        with writing(self._engine) as connection:
+            query = select(_agreements.c.survivors_digest)
+            settled = connection.execute(
+                query.where(_agreements.c.order_digest == order_digest)
+            ).scalar()
+            if settled is None:
+                row = {"order_digest": order_digest, "survivors_digest": survivors_digest}
+                connection.execute(insert(_agreements), row)
+            return settled in (None, survivors_digest)
 
     # --- plans and settings ---------------------------------------------------------------------
 

@@ -6,16 +6,18 @@ what it returns has been clipped and noised and is the first value of a round th
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
 import torch
 
-from fedtrace.governance.plan import Plan
+from fedtrace.governance.plan import Plan, RoundKind
 from fedtrace.models.interactions import Interactions, batches
 from fedtrace.models.metrics import predict
 from fedtrace.models.networks import KnowledgeModel, ModelSpec, build, student_losses
 from fedtrace.models.parameters import fingerprint, from_vector
+from fedtrace.privacy.discrete import NoiseShare
 from fedtrace.privacy.engine import ClippedSumEngine
 from fedtrace.privacy.histograms import noised, score_histograms
 from fedtrace.privacy.noise import RandomSource, add_gaussian_noise, poisson_sample
@@ -75,6 +77,28 @@ class Trainer:
             ValueError: ``parameters`` do not fit the plan's model.
         """
         privacy = self._plan.privacy
+        return add_gaussian_noise(
+            self._clipped_sum(parameters, students),
+            clipping_norm=privacy.clipping_norm,
+            noise_multiplier=privacy.noise_multiplier,
+            source=self._source,
+        )
+
+    def update_share(self, parameters: np.ndarray, students: Interactions) -> np.ndarray:
+        """The same sum for a secure sum: on the grid, with this school's share of the noise.
+
+        Returns:
+            int64 [parameters], in grid steps. The noise hides a student only together with the
+            others' shares, so this leaves the school under a mask and no other way.
+
+        Raises:
+            ValueError: ``parameters`` do not fit the plan's model.
+        """
+        return self._share("train", self._clipped_sum(parameters, students))
+
+    def _clipped_sum(self, parameters: np.ndarray, students: Interactions) -> np.ndarray:
+        """float64 [parameters]: secret."""
+        privacy = self._plan.privacy
         from_vector(self._model, parameters)
         taking_part = poisson_sample(len(students), privacy.sampling_rate, self._source)
         # Which window a student contributes is drawn afresh each round from secret coins.
@@ -90,12 +114,7 @@ class Trainer:
                 lengths=torch.from_numpy(sample.lengths[rows]),
             )
             total -= gradients.total
-        return add_gaussian_noise(
-            total,
-            clipping_norm=privacy.clipping_norm,
-            noise_multiplier=privacy.noise_multiplier,
-            source=self._source,
-        )
+        return total
 
     def private_histograms(self, parameters: np.ndarray, students: Interactions) -> np.ndarray:
         """Noised score histograms of held-out students, from which the server computes metrics.
@@ -111,11 +130,29 @@ class Trainer:
         Raises:
             ValueError: ``parameters`` do not fit the plan's model.
         """
+        noise_multiplier = self._plan.evaluation.noise_multiplier
+        return noised(self._histograms(parameters, students), noise_multiplier, self._source)
+
+    def histogram_share(self, parameters: np.ndarray, students: Interactions) -> np.ndarray:
+        """The same histograms for a secure sum, as `update_share` is for updates.
+
+        Returns:
+            int64 [2 * bins], in grid steps: wrong answers, then right ones.
+
+        Raises:
+            ValueError: ``parameters`` do not fit the plan's model.
+        """
+        return self._share("evaluate", self._histograms(parameters, students).ravel())
+
+    def _share(self, kind: RoundKind, total: np.ndarray) -> np.ndarray:
+        return NoiseShare.of(**asdict(self._plan.summed(kind))).protect(total, self._source)
+
+    def _histograms(self, parameters: np.ndarray, students: Interactions) -> np.ndarray:
+        """float64 [2, bins]: secret."""
         evaluation = self._plan.evaluation
         from_vector(self._model, parameters)
         logits, correct, student = predict(
             self._model, students, max_sequence=self._plan.data.max_sequence
         )
         probabilities = torch.sigmoid(torch.from_numpy(np.asarray(logits, dtype=np.float64)))
-        histograms = score_histograms(probabilities.numpy(), correct, student, bins=evaluation.bins)
-        return noised(histograms, evaluation.noise_multiplier, self._source)
+        return score_histograms(probabilities.numpy(), correct, student, bins=evaluation.bins)

@@ -134,9 +134,7 @@ def require_installed_code(question: Question) -> None:
 
 
 def require_trust_mode(question: Question) -> None:
-    """R22: this release has no secure sum. R12: the school accepts the trust mode."""
-    if question.plan.privacy.trust_mode != "local":
-        raise Refused(RefusalCode.R22)
+    """R12: the school accepts who adds the noise."""
     if question.plan.privacy.trust_mode not in question.policy.privacy.trust_modes:
         raise Refused(RefusalCode.R12, "policy.privacy.trust_modes")
 

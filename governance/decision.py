@@ -114,6 +114,48 @@ def decide(
         return Denied.by(RefusalCode.R20, UNDECIDED)
 
 
+def decide_stage(
+    signed_order: SignedOrder,
+    *,
+    rules: Rules,
+    plan: SignedPlan | None,
+    state: SchoolState,
+    now: datetime,
+) -> Denied | None:
+    """May this school go on with a stage of a secure sum that reads no record and spends nothing?
+
+    Everything that holds for every order holds here too; None where nothing is against it.
+
+    Args:
+        signed_order: from `admit`.
+        rules: charter and policy.
+        plan: the plan that the order names.
+        state: what the school's disk says.
+        now: with a time zone.
+    """
+    order = signed_order.order
+    question = Question(
+        order=order,
+        order_digest=signed_order.digest,
+        checkpoint=CheckpointFacts.unreadable(order.checkpoint_digest),
+        charter=rules.charter,
+        policy=rules.policy,
+        signed=plan,
+        state=state,
+        now=now,
+    )
+    try:
+        for require in ABOUT_EVERY_ORDER:
+            require(question)
+        if question.plan.secure_sum is None:
+            raise Refused(RefusalCode.R22)
+    except Refused as refused:
+        return Denied.by(refused.code, refused.clause)
+    except Exception:  # noqa: BLE001 - fail closed
+        return Denied.by(RefusalCode.R20, UNDECIDED)
+    return None
+
+
 def _is_repeat(question: Question) -> bool:
     last = question.state.last_round
     return last is not None and last.reply_stored and last.order_digest == question.order_digest

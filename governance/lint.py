@@ -163,11 +163,6 @@ def _rounds(plan: Plan) -> Iterator[Finding]:
 
 def _privacy(plan: Plan, epsilon: Accountant) -> Iterator[Finding]:
     privacy = plan.privacy
-    if privacy.trust_mode == "distributed":
-        yield _error(
-            "privacy.trust_mode",
-            "distributed trust needs a secure sum, which this release does not have; use local",
-        )
     if privacy.delta >= 1 / privacy.planned_students:
         yield _error(
             "privacy.delta",

@@ -7,9 +7,10 @@ format, with an example, is docs/formats/plan.md.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fedtrace.governance.document import Digest, Document, Name, Rate, Section, UtcDatetime
 from fedtrace.governance.source import load
@@ -189,6 +190,22 @@ class AggregationSection(Section):
     average_last: Annotated[int, Field(ge=1, le=100_000)]
 
 
+class SecureSumSection(Section):
+    """How the schools' contributions are added up so that nobody sees a single one.
+
+    Modulus, range and noise shares follow from this and the other sections
+    (``fedtrace.privacy.discrete``).
+
+    Attributes:
+        protocol: what exactly is done; another way would have another name.
+        colluding: how many schools may tell the consortium all they know; the others' noise is
+            enough without theirs.
+    """
+
+    protocol: Literal["fedtrace-secure-sum/1"]
+    colluding: Annotated[int, Field(ge=0, le=999)]
+
+
 class EvaluationSection(Section):
     """How the released model is judged: noised score histograms of held-out students."""
 
@@ -229,6 +246,29 @@ class TermsSection(Section):
     no_redisclosure: Literal[True]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummedVector:
+    """The public numbers from which grid and noise shares of a secure sum follow.
+
+    Attributes:
+        clipping_norm: C.
+        noise_multiplier: z of the total.
+        size: how many numbers are summed.
+        planned_students: of the whole consortium.
+        members: schools that may take part.
+        quorum: a sum of fewer is never revealed.
+        colluding: schools whose noise does not count.
+    """
+
+    clipping_norm: float
+    noise_multiplier: float
+    size: int
+    planned_students: int
+    members: int
+    quorum: int
+    colluding: int
+
+
 class Plan(Document):
     """One training job.
 
@@ -257,12 +297,51 @@ class Plan(Document):
     app: AppSection
     rounds: RoundsSection
     privacy: PrivacySection
+    secure_sum: SecureSumSection | None = None
     aggregation: AggregationSection
     evaluation: EvaluationSection
     retention: RetentionSection
     release: ReleaseSection
     oversight: OversightSection
     terms: TermsSection
+
+    @model_validator(mode="after")
+    def _distributed_trust_is_a_secure_sum(self) -> Self:
+        """Shared noise is no noise to whoever sees a single share."""
+        distributed = self.privacy.trust_mode == "distributed"
+        if distributed != (self.secure_sum is not None):
+            raise ValueError(
+                f"trust mode {self.privacy.trust_mode} "
+                + ("needs a section secure_sum" if distributed else "has no secure_sum")
+            )
+        if self.secure_sum is not None:
+            members, quorum = len(self.schools.members), self.schools.minimum_per_round
+            least = (members + self.secure_sum.colluding) // 2 + 1
+            if not least <= quorum <= members:
+                raise ValueError(
+                    f"schools.minimum_per_round is {quorum}; a secure sum of {members} schools, "
+                    f"{self.secure_sum.colluding} of them colluding, needs {least} to {members}"
+                )
+        return self
+
+    def summed(self, kind: RoundKind) -> SummedVector:
+        """What is added up under secure sum in one round of this kind.
+
+        Raises:
+            ValueError: the plan has no secure sum.
+        """
+        if self.secure_sum is None:
+            raise ValueError("the plan has no secure sum")
+        privacy = self.round_privacy(kind)
+        return SummedVector(
+            clipping_norm=privacy.clipping_norm,
+            noise_multiplier=privacy.noise_multiplier,
+            size=self.model.parameters if kind == "train" else 2 * self.evaluation.bins,
+            planned_students=self.privacy.planned_students,
+            members=len(self.schools.members),
+            quorum=self.schools.minimum_per_round,
+            colluding=self.secure_sum.colluding,
+        )
 
     def round_privacy(self, kind: RoundKind) -> RoundPrivacy:
         """What one round of this kind releases; an order must say exactly this.

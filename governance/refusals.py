@@ -181,8 +181,9 @@ REFUSALS: Mapping[RefusalCode, Refusal] = MappingProxyType(
         ),
         RefusalCode.R22: _refusal(
             "plan.privacy.trust_mode",
-            "The plan asks for a secure sum, which is not possible in this run.",
-            "Ask the consortium for a plan with trust mode `local`.",
+            "The plan asks for a secure sum, and what the consortium sent does not make one.",
+            "The clause says which part was wrong. Nothing that could be read has left the school. "
+            "If it happens again, ask the consortium why before the school takes part further.",
         ),
     }
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
@@ -141,6 +141,23 @@ def add_signature(envelope: bytes, payload_type: str, signer: Signer) -> bytes:
     parsed = _parse(envelope, payload_type)
     signer.add_to(parsed)
     return _to_bytes(parsed)
+
+
+def merge_signatures(envelopes: Iterable[bytes], payload_type: str) -> bytes:
+    """One envelope with the signatures of several over the same payload, none of them verified.
+
+    Raises:
+        SignatureError: there is none, one cannot be read, or they hold different payloads.
+    """
+    parsed = [_parse(envelope, payload_type) for envelope in envelopes]
+    if not parsed:
+        raise SignatureError("there is no envelope to merge")
+    merged = parsed[0]
+    for other in parsed[1:]:
+        if other.payload != merged.payload:
+            raise SignatureError("the envelopes hold different payloads")
+        merged.signatures |= other.signatures
+    return _to_bytes(merged)
 
 
 def verify_envelope(

@@ -27,6 +27,11 @@ HEAD_STDDEV = 0.1
 """Spread of a fresh DKT head: small, so that the first predictions are near one half."""
 
 
+SHARED_COUNTS = 1 / 3
+"""What PFA's shared weights see of the counts: more, and they would use up a student's clipped
+gradient, which has to teach the skills' easiness too."""
+
+
 class KnowledgeModel(nn.Module, ABC):
     """A model of whether a student will answer the next question right.
 
@@ -97,7 +102,7 @@ class PFA(KnowledgeModel):
         counts = history(batch)[..., COUNTS]  # [row, time, wins and failures on skill, overall]
         of_skill: Tensor = self.easiness_wins_failures(batch.skills)
         on_skill: Tensor = (of_skill[..., 1:] * counts[..., :2]).sum(dim=2)
-        return of_skill[..., 0] + on_skill + _column(self.shared(counts))
+        return of_skill[..., 0] + on_skill + _column(self.shared(SHARED_COUNTS * counts))
 
     def prepare(self, batch: Batch) -> Batch:
         """Compute the counts once."""

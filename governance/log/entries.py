@@ -144,6 +144,13 @@ class UpdateSent(_OfRound):
     digest: Digest
 
 
+class SharesRevealed(_OfRound):
+    """Under secure sum: the school revealed its shares for the sum of these schools."""
+
+    type = "shares.revealed"
+    schools: tuple[Name, ...]
+
+
 class OrderRefused(Entry):
     """The school said no; plan, run and round where the order could be believed."""
 
@@ -291,6 +298,7 @@ SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
     PlanAccepted,
     RoundReserved,
     UpdateSent,
+    SharesRevealed,
     OrderRefused,
     KillSwitchChanged,
 )

@@ -1,0 +1,224 @@
+"""What travels in a round under secure sum, each part signed by the school that it is from.
+
+The mathematics is in ``fedtrace.privacy.secure_sum``. Here is what may be said: closed documents,
+bound to plan, run and order. The modulus, the range and the members are nowhere among them: they
+follow from the signed plan, so no message can change them. Format: docs/formats/secure-sum.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import Field
+
+from fedtrace.governance.document import Digest, Document, Name, Section
+from fedtrace.governance.errors import Rejected
+from fedtrace.governance.plan import Schools
+from fedtrace.governance.signing import (
+    PublicKey,
+    SignatureError,
+    Signer,
+    merge_signatures,
+    sign_envelope,
+    verify_envelope,
+)
+
+RUN_KEY_TYPE = "application/vnd.fedtrace.run-key+json"
+SHARES_TYPE = "application/vnd.fedtrace.sealed-shares+json"
+SURVIVORS_TYPE = "application/vnd.fedtrace.survivors+json"
+REVEAL_TYPE = "application/vnd.fedtrace.revealed-shares+json"
+
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""32 bytes in hexadecimal."""
+
+Share = Annotated[str, Field(pattern=r"^[0-9a-f]{66}$")]
+"""33 bytes in hexadecimal: one share of a seed."""
+
+Sealed = Annotated[str, Field(pattern=r"^[0-9a-f]{98,524288}$")]
+"""Shares for one holder, sealed with AES-256-GCM, in hexadecimal."""
+
+_SCHOOLS = 1000  # as many as a plan can name
+
+_OneSchools = TypeVar("_OneSchools", "RunKey", "SealedShares", "RevealedShares")
+
+
+class RunKey(Document):
+    """A school's X25519 key of one run, signed with the key that the charter holds.
+
+    Attributes:
+        public_key: 32 bytes; the private half never leaves the school.
+    """
+
+    payload_type: ClassVar[str] = RUN_KEY_TYPE
+    limit_bytes: ClassVar[int] = 4 * 1024
+
+    format: Literal["fedtrace-run-key/1"] = "fedtrace-run-key/1"
+    school: Name
+    plan_digest: Digest
+    run_id: Name
+    public_key: Hex32
+
+
+class SealedShares(Document):
+    """A school's seeds of one round in shares, one sealed bundle a holder.
+
+    Attributes:
+        order_digest: the order; a new attempt is a new order and has new seeds.
+        group_digest: over the names and keys that this school masked with.
+        commitments: SHA-256 of its seeds, one after the other: who reveals a wrong share shows.
+        sealed: holder -> what only the holder can open.
+    """
+
+    payload_type: ClassVar[str] = SHARES_TYPE
+    limit_bytes: ClassVar[int] = 2 * 1024 * 1024
+
+    format: Literal["fedtrace-sealed-shares/1"] = "fedtrace-sealed-shares/1"
+    school: Name
+    order_digest: Digest
+    group_digest: Digest
+    commitments: Annotated[str, Field(pattern=r"^([0-9a-f]{64}){1,1000}$")]
+    sealed: Annotated[dict[Name, Sealed], Field(max_length=_SCHOOLS)]
+
+
+class Survivors(Document):
+    """Whose inputs are summed: all of them sign the same bytes before anybody reveals a share.
+
+    Attributes:
+        survivors: sorted.
+    """
+
+    payload_type: ClassVar[str] = SURVIVORS_TYPE
+    limit_bytes: ClassVar[int] = 128 * 1024
+
+    format: Literal["fedtrace-survivors/1"] = "fedtrace-survivors/1"
+    plan_digest: Digest
+    run_id: Name
+    round: Annotated[int, Field(ge=1, le=1_000_000)]
+    order_digest: Digest
+    group_digest: Digest
+    survivors: Schools
+
+
+class Revealed(Section):
+    """One holder's shares of one survivor.
+
+    Attributes:
+        own: of the survivor's own seed.
+        pairs: lost school -> of the seed that the survivor shared with it.
+    """
+
+    own: Share
+    pairs: Annotated[dict[Name, Share], Field(max_length=_SCHOOLS)]
+
+
+class RevealedShares(Document):
+    """What one holder reveals, once there is an agreement.
+
+    Attributes:
+        survivors_digest: the agreement that it acted on.
+        shares: survivor -> shares.
+    """
+
+    payload_type: ClassVar[str] = REVEAL_TYPE
+    limit_bytes: ClassVar[int] = 4 * 1024 * 1024
+
+    format: Literal["fedtrace-revealed-shares/1"] = "fedtrace-revealed-shares/1"
+    school: Name
+    order_digest: Digest
+    survivors_digest: Digest
+    shares: Annotated[dict[Name, Revealed], Field(max_length=_SCHOOLS)]
+
+
+def sign_document(document: Document, school: Signer) -> bytes:
+    """Any of these documents as it travels: a DSSE envelope."""
+    return sign_envelope(document.to_bytes(), document.payload_type, [school])
+
+
+def run_keys(
+    envelopes: Iterable[bytes], keys: Mapping[str, PublicKey], *, plan_digest: str, run_id: str
+) -> dict[str, bytes]:
+    """The schools' X25519 keys of a run, each under the name of the school that signed it.
+
+    Args:
+        envelopes: signed `RunKey` documents, from whoever.
+        keys: school -> the key of the charter, of the plan's members.
+        plan_digest: the plan and
+        run_id: the run that they must be for.
+
+    Returns:
+        School -> 32 bytes.
+
+    Raises:
+        Rejected: a key that its school did not sign, for another run, or two of one school.
+    """
+    found: dict[str, bytes] = {}
+    for envelope in envelopes:
+        key = _of_one_school(envelope, RunKey, keys)
+        if (key.plan_digest, key.run_id) != (plan_digest, run_id):
+            raise Rejected("keys", f"the key of {key.school} is for another run")
+        if key.school in found:
+            raise Rejected("keys", f"two keys of {key.school}")
+        found[key.school] = bytes.fromhex(key.public_key)
+    return found
+
+
+def open_shares(envelope: bytes, keys: Mapping[str, PublicKey]) -> SealedShares:
+    """The shares of the one school that signed them.
+
+    Raises:
+        Rejected: no member signed them, or another one than they name.
+    """
+    return _of_one_school(envelope, SealedShares, keys)
+
+
+def open_revealed(envelope: bytes, keys: Mapping[str, PublicKey]) -> RevealedShares:
+    """What the one school that signed it revealed.
+
+    Raises:
+        Rejected: no member signed it, or another one than it names.
+    """
+    return _of_one_school(envelope, RevealedShares, keys)
+
+
+def agreed_survivors(
+    envelope: bytes, keys: Mapping[str, PublicKey], *, threshold: int
+) -> tuple[Survivors, tuple[str, ...]]:
+    """The list that so many survivors signed, and who signed it.
+
+    Raises:
+        Rejected: fewer did, or it is no such list.
+    """
+    try:
+        verified = verify_envelope(envelope, SURVIVORS_TYPE, keys, threshold)
+    except SignatureError as error:
+        raise Rejected("survivors", f"the list of survivors lacks signatures: {error}") from error
+    survivors = Survivors.from_bytes(verified.payload)
+    signers = tuple(name for name in verified.signers if name in survivors.survivors)
+    if len(signers) < threshold:
+        raise Rejected(
+            "survivors", f"{len(signers)} of the {threshold} survivors that are needed signed"
+        )
+    return survivors, signers
+
+
+def _of_one_school(
+    envelope: bytes, document: type[_OneSchools], keys: Mapping[str, PublicKey]
+) -> _OneSchools:
+    try:
+        verified = verify_envelope(envelope, document.payload_type, keys, 1)
+    except SignatureError as error:
+        raise Rejected("signature", "no member signed this") from error
+    parsed = document.from_bytes(verified.payload)
+    if verified.signers != (parsed.school,):
+        raise Rejected("signature", f"{parsed.school} did not sign this, or not alone")
+    return parsed
+
+
+def merged_agreement(envelopes: Iterable[bytes]) -> bytes:
+    """One envelope with the signatures of all of them.
+
+    Raises:
+        SignatureError: they do not hold the same list, or there is none.
+    """
+    return merge_signatures(envelopes, SURVIVORS_TYPE)

@@ -1,0 +1,87 @@
+"""Who masks with whom, and how many of them must agree: public numbers, the same for everybody."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+COMPLETE_UP_TO = 32
+"""A group of at most so many members is a complete graph."""
+
+SPARSE_NEIGHBOURS = 52
+"""Above that, every member masks with so many others."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The members of one round, known to all of them, in one order.
+
+    Up to 32 members everybody masks with everybody. Above that the members stand in a circle in
+    an order that is drawn from a hash of all their keys, and everybody masks with the next k / 2 on
+    both sides: the Harary graph of Bell et al. 2020, section 3.2. With k = 48 of 200 members, a
+    tenth of them colluding and a third lost, a neighbourhood is broken with probability below
+    2**-40 (hypergeometric tails; ``tests/unit/privacy/test_secure_sum.py`` computes it).
+
+    Attributes:
+        keys: name -> X25519 public key of the run, 32 bytes.
+        colluding: how many members may tell the server all they know.
+    """
+
+    keys: Mapping[str, bytes]
+    colluding: int
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All members, sorted."""
+        return tuple(sorted(self.keys))
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:<hex>`` over names and keys: what survivors sign that they mean."""
+        lines = "".join(f"{name} {self.keys[name].hex()}\n" for name in self.names)
+        return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+
+    def point(self, name: str) -> int:
+        """A member's place in the sharing of secrets, from 1."""
+        return self._points[name]
+
+    @property
+    def agreement(self) -> int:
+        """How many must sign the list of survivors: no two lists can both be signed by so many.
+
+        More than half of the members and the colluding together: two lists with so many
+        signatures each would have an honest member in common, and that signs one.
+        """
+        return (len(self.keys) + self.colluding) // 2 + 1
+
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        """With whom a member masks, sorted."""
+        if len(self.keys) <= COMPLETE_UP_TO:
+            return tuple(other for other in self.names if other != name)
+        place, reach = self._circle.index(name), SPARSE_NEIGHBOURS // 2
+        steps = (*range(-reach, 0), *range(1, reach + 1))
+        return tuple(sorted(self._circle[(place + step) % len(self._circle)] for step in steps))
+
+    def holders(self, name: str) -> tuple[str, ...]:
+        """Who gets a share of a member's seeds: its neighbours and itself, sorted."""
+        return tuple(sorted((*self.neighbours(name), name)))
+
+    def threshold(self, name: str) -> int:
+        """How many holders can rebuild a member's seeds."""
+        holders = len(self.holders(name))
+        if len(self.keys) <= COMPLETE_UP_TO:
+            return min(holders, self.agreement)
+        return 2 * holders // 5 + 1
+
+    @cached_property
+    def _points(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names, start=1)}
+
+    @cached_property
+    def _circle(self) -> Sequence[str]:
+        def place(name: str) -> bytes:
+            return hashlib.sha256(f"{self.digest}\n{name}".encode()).digest()
+
+        return sorted(self.names, key=place)
