@@ -32,7 +32,7 @@ from fedtrace.deploy.simulation.schools import (
 )
 from fedtrace.deploy.simulation.scoring import held_out_students, score_release
 from fedtrace.deploy.workspace import Workspace, activate_plan, create_workspace, validity
-from fedtrace.governance.plan import Plan
+from fedtrace.governance.plan import Plan, TrustMode
 from fedtrace.models.networks import Architecture
 from fedtrace.models.simulator import simulate_schools
 from fedtrace.server.app import PROGRESS_FILE
@@ -61,6 +61,7 @@ class DemoSettings:
         rounds: training rounds.
         architecture: of the model.
         epsilon: of the whole job, at delta 1e-5, for one student.
+        trust_mode: who adds the noise.
         data: a table of answers instead of simulated students.
         columns: its columns.
         seed: of the simulated students and the initial parameters.
@@ -71,6 +72,7 @@ class DemoSettings:
     rounds: int
     architecture: Architecture
     epsilon: float
+    trust_mode: TrustMode
     data: Path | None
     columns: Columns
     seed: int
@@ -184,6 +186,7 @@ def _agree(
             planned_students=round(0.7 * students),
             architecture=settings.architecture,
             epsilon=settings.epsilon,
+            trust_mode=settings.trust_mode,
             rounds=settings.rounds,
             deadline_seconds=DEADLINE_SECONDS,
             seed=settings.seed,

@@ -6,6 +6,7 @@ that all rounds and the evaluation together stay within the epsilon that was ask
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,7 +31,9 @@ from fedtrace.governance.plan import (
     RetentionSection,
     RoundsSection,
     SchoolsSection,
+    SecureSumSection,
     TermsSection,
+    TrustMode,
 )
 from fedtrace.models.networks import Architecture, ModelSpec, build
 from fedtrace.models.parameters import fingerprint, to_vector
@@ -56,6 +59,7 @@ class Job:
         planned_students: public number of training students of the whole consortium.
         architecture: of the model.
         epsilon: what the whole job may spend on one student.
+        trust_mode: who adds the noise.
         rounds: how many; None for the architecture's default.
         deadline_seconds: how long a round waits.
         seed: of the initial parameters.
@@ -68,6 +72,7 @@ class Job:
     planned_students: int
     architecture: Architecture
     epsilon: float
+    trust_mode: TrustMode
     rounds: int | None
     deadline_seconds: int
     seed: int
@@ -81,6 +86,7 @@ class _Training:
     max_sequence: int
     rounds: int
     privacy: PrivacySection
+    secure_sum: SecureSumSection | None
     aggregation: AggregationSection
     evaluation: EvaluationSection
 
@@ -124,6 +130,7 @@ def draft_plan(
         app=AppSection(fab_digest=fab_digest()),
         rounds=RoundsSection(count=training.rounds, deadline_seconds=job.deadline_seconds),
         privacy=training.privacy,
+        secure_sum=training.secure_sum,
         aggregation=training.aggregation,
         evaluation=training.evaluation,
         retention=RetentionSection(updates="P0D", checkpoints="P90D", model="P3Y", log="P10Y"),
@@ -145,6 +152,7 @@ def _training_like(like: Plan, job: Job) -> _Training:
         max_sequence=like.data.max_sequence,
         rounds=like.rounds.count,
         privacy=like.privacy.model_copy(update={"planned_students": job.planned_students}),
+        secure_sum=like.secure_sum,
         aggregation=like.aggregation,
         evaluation=like.evaluation,
     )
@@ -166,6 +174,11 @@ def _default_training(job: Job) -> _Training:
         max_sequence=MAX_SEQUENCE,
         rounds=rounds,
         privacy=_privacy(job, defaults, rounds=rounds, evaluation_noise=evaluation_noise),
+        secure_sum=(
+            SecureSumSection(protocol="fedtrace-secure-sum/1", colluding=0)
+            if job.trust_mode == "distributed"
+            else None
+        ),
         aggregation=AggregationSection(
             optimiser="adam",
             learning_rate=defaults.learning_rate,
@@ -176,6 +189,17 @@ def _default_training(job: Job) -> _Training:
         ),
         evaluation=EvaluationSection(noise_multiplier=evaluation_noise, bins=EVALUATION_BINS),
     )
+
+
+def usual_quorum(schools: int, trust_mode: TrustMode) -> int:
+    """How many schools a round needs where nobody says otherwise.
+
+    Under secure sum each school's share of the noise is sized for the quorum, so a small one makes
+    the sum of all noisier than it has to be; a large one loses rounds when schools are away.
+    """
+    if trust_mode == "distributed":
+        return max(schools // 2 + 1, math.ceil(0.9 * schools))
+    return max(1, schools // 2)
 
 
 def _data(catalogue: Catalogue, max_sequence: int) -> DataSection:
@@ -201,7 +225,7 @@ def _privacy(
     return PrivacySection(
         unit="student",
         adjacency="add-or-remove-one",
-        trust_mode="local",
+        trust_mode=job.trust_mode,
         delta=DELTA,
         clipping_norm=defaults.clipping_norm,
         noise_multiplier=calibrate_noise(

@@ -141,7 +141,7 @@ def _policy(school: str, *, max_epsilon: float) -> SchoolPolicy:
             min_noise_multiplier=0.1,
             max_clipping_norm=1.0,
             max_sampling_rate=1.0,
-            trust_modes=("local",),
+            trust_modes=("local", "distributed"),
         ),
     )
 

@@ -35,7 +35,7 @@ Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[str, Field(pattern=r"^[0-9a-f]{66}$")]
 """33 bytes in hexadecimal: one share of a seed."""
 
-Sealed = Annotated[str, Field(pattern=r"^[0-9a-f]{98,524288}$")]
+Sealed = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=80_000)]
 """Shares for one holder, sealed with AES-256-GCM, in hexadecimal."""
 
 _SCHOOLS = 1000  # as many as a plan can name
@@ -77,7 +77,7 @@ class SealedShares(Document):
     school: Name
     order_digest: Digest
     group_digest: Digest
-    commitments: Annotated[str, Field(pattern=r"^([0-9a-f]{64}){1,1000}$")]
+    commitments: Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=64 * _SCHOOLS)]
     sealed: Annotated[dict[Name, Sealed], Field(max_length=_SCHOOLS)]
 
 

@@ -141,7 +141,7 @@ def examine(
         raise Rejected("A01", f"{school} has answered round {expected.round} already")
     document, payload = _parts(reply, expected.tensor.limit_bytes)
     if payload is None:
-        return _declined(school, document, expected)
+        return declined(school, document, expected)
     manifest, _ = _signed(school, document, Manifest, expected)
     _require_manifest(manifest, school, payload, expected)
     values = _values(payload, expected)
@@ -178,7 +178,12 @@ def _signed(
         raise Rejected("A03", error.sentence) from error
 
 
-def _declined(school: str, envelope: bytes, expected: Expectation) -> Declined:
+def declined(school: str, envelope: bytes, expected: Expectation) -> Declined:
+    """A school's signed no, also in the other stages of a secure sum.
+
+    Raises:
+        Rejected: it is not that school's, or about something else.
+    """
     notice, notice_digest = _signed(school, envelope, RefusalNotice, expected)
     if notice.school != school:
         raise Rejected("A04", f"{school} signed a refusal that names another school")

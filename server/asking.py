@@ -18,6 +18,9 @@ from fedtrace.server.ordering import expectation, read_order
 from fedtrace.server.outcome import Receipt, verdicts
 from fedtrace.server.ports import Clock, Transport
 
+POOLED = "*"
+"""In the place of a school: histograms that a secure sum added up. No school can have this name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
@@ -30,7 +33,8 @@ class Answers:
         accepted: schools in the sum, those of earlier attempts included.
         pending: schools that may still answer this round: those that were missing.
         total: the sum over all attempts so far; empty for an evaluation.
-        histograms: school -> noised score histograms, float64 [2, bins]; for an evaluation.
+        histograms: school -> noised score histograms, float64 [2, bins]; for an evaluation. Under
+            secure sum only those of all together, under `POOLED`.
     """
 
     order: RoundOrder
@@ -54,17 +58,26 @@ class Answers:
         }
 
 
-def ask(
-    head: Head,
-    plan: Plan,
-    charter: Charter,
-    *,
-    checkpoint: bytes,
-    earlier: tuple[Receipt, ...],
-    transport: Transport,
-    clock: Clock,
-    notify: Callable[[int, Receipt], None],
-) -> Answers:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What it takes to ask, the same in every round of a job.
+
+    Attributes:
+        plan: for members, quorum and bounds.
+        charter: for the keys.
+        transport: how to ask.
+        clock: for deadline and receipts.
+        notify: gets round number and receipt as each is made.
+    """
+
+    plan: Plan
+    charter: Charter
+    transport: Transport
+    clock: Clock
+    notify: Callable[[int, Receipt], None]
+
+
+def ask(head: Head, asking: Asking, *, checkpoint: bytes, earlier: tuple[Receipt, ...]) -> Answers:
     """Ask the schools that have not settled the open round yet, until its deadline.
 
     Where the connected schools can reach the quorum, only they are asked and the others are
@@ -73,28 +86,19 @@ def ask(
 
     Args:
         head: with the open round.
-        plan: for members, quorum and bounds.
-        charter: for the keys.
+        asking: whom and how.
         checkpoint: safetensors bytes that go along with the order.
         earlier: receipts of this round's earlier attempts.
-        transport: how to ask.
-        clock: for deadline and receipts.
-        notify: gets round number and receipt as each is made.
 
     Raises:
         Corrupt: the open order is not one that belongs to this head.
     """
     if head.open is None:
         raise Corrupt(f"run {head.run_id} has no open round")
-    signed = read_order(head, charter.aggregator.public_key)
-    settled = {s: r for s, r in verdicts(earlier).items() if r.disposition != "missing"}
-    pending = tuple(school for school in plan.schools.members if school not in settled)
-    accepted = sum(r.disposition == "accepted" for r in settled.values())
-    connected = transport.connected()
-    asked = tuple(school for school in pending if school in connected)
-    if accepted + len(asked) < plan.schools.minimum_per_round:
-        asked = pending
-    keys = charter.member_keys()
+    plan = asking.plan
+    signed = read_order(head, asking.charter.aggregator.public_key)
+    accepted, asked, unreachable = whom(asking, earlier)
+    keys = asking.charter.member_keys()
     carried = head.open.carried
     if carried is not None:
         total = RunningSum.resumed(carried, accepted)
@@ -112,15 +116,15 @@ def ask(
         Question(
             request={"order": head.open.order, "checkpoint": checkpoint},
             schools=asked,
-            unreachable=tuple(school for school in pending if school not in asked),
+            unreachable=unreachable,
             expected=expectation(plan, signed, {school: keys[school] for school in asked}),
             deadline=signed.order.deadline,
             opened_at=head.open.opened_at,
         ),
-        transport=transport,
-        clock=clock,
+        transport=asking.transport,
+        clock=asking.clock,
         take=take,
-        notify=lambda receipt: notify(signed.order.round, receipt),
+        notify=lambda receipt: asking.notify(signed.order.round, receipt),
     )
     now_settled = verdicts((*earlier, *receipts))
     return Answers(
@@ -132,3 +136,19 @@ def ask(
         total=total,
         histograms=histograms,
     )
+
+
+def whom(
+    asking: Asking, earlier: tuple[Receipt, ...]
+) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
+    """How many contributions are there already, whom to ask, and who cannot be asked."""
+    settled = {
+        s: r for s, r in verdicts(earlier).items() if r.disposition not in ("missing", "unused")
+    }
+    pending = tuple(school for school in asking.plan.schools.members if school not in settled)
+    accepted = sum(r.disposition == "accepted" for r in settled.values())
+    connected = asking.transport.connected()
+    asked = tuple(school for school in pending if school in connected)
+    if accepted + len(asked) < asking.plan.schools.minimum_per_round:
+        asked = pending
+    return accepted, asked, tuple(school for school in pending if school not in asked)

@@ -22,7 +22,11 @@ from fedtrace.server.aggregation import OptimiserState
 HEADER_ALLOWANCE_BYTES = 512
 """Room for the safetensors header of one tensor; a real one takes about 80 bytes."""
 
-_DTYPES: dict[str, type[np.floating[Any]]] = {"float32": np.float32, "float64": np.float64}
+_DTYPES: dict[str, type[np.floating[Any] | np.uint32]] = {
+    "float32": np.float32,
+    "float64": np.float64,
+    "uint32": np.uint32,
+}
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -32,7 +36,7 @@ class TensorSpec:
     """The one tensor that a payload may hold."""
 
     name: str
-    dtype: Literal["float32", "float64"]
+    dtype: Literal["float32", "float64", "uint32"]
     shape: tuple[int, ...]
 
     @property
@@ -59,6 +63,11 @@ def update_spec(parameters: int) -> TensorSpec:
 def histograms_spec(bins: int) -> TensorSpec:
     """One school's evaluation: ``histograms``, float64 [2, bins] (wrong, right answers)."""
     return TensorSpec(name="histograms", dtype="float64", shape=(2, bins))
+
+
+def masked_spec(size: int) -> TensorSpec:
+    """One school's masked contribution under secure sum: ``masked``, uint32 [size]."""
+    return TensorSpec(name="masked", dtype="uint32", shape=(size,))
 
 
 def encode(array: FloatArray, spec: TensorSpec) -> bytes:

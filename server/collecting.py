@@ -7,13 +7,17 @@ looked at, and whoever did not come is named.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
 from fedtrace.governance.errors import Rejected
-from fedtrace.server.acceptance import Accepted, Expectation, examine
+from fedtrace.server.acceptance import Accepted, Declined, Expectation, examine
 from fedtrace.server.outcome import Receipt
 from fedtrace.server.ports import Clock, Reply, Request, Transport
+
+Examine = Callable[[str, Reply, Expectation, AbstractSet[str]], Accepted | Declined]
+"""`fedtrace.server.acceptance.examine`, or what stands in for it."""
 
 RECEIPTS_PER_SCHOOL = 3
 """Answers of one school to one attempt that are examined; a flood of more is not even read."""
@@ -25,6 +29,7 @@ class Question:
 
     Attributes:
         request: what each school gets.
+        examine: the checks that an answer passes.
         schools: the schools that are asked, in the plan's order.
         unreachable: schools that are not asked because they are not connected.
         expected: what an answer must be.
@@ -38,6 +43,7 @@ class Question:
     expected: Expectation
     deadline: datetime
     opened_at: datetime
+    examine: Examine = examine
 
 
 def collect(
@@ -78,7 +84,7 @@ def collect(
         if reply is None or heard[school] > RECEIPTS_PER_SCHOOL:
             continue
         seconds = (now - question.opened_at).total_seconds()
-        note(_examined(school, reply, seconds, question.expected, settled, take))
+        note(_examined(school, reply, seconds, question, settled, take))
     answered = {receipt.school for receipt in receipts}
     for school in (*question.schools, *question.unreachable):
         if school not in answered:
@@ -90,13 +96,13 @@ def _examined(
     school: str,
     reply: Reply,
     seconds: float,
-    expected: Expectation,
+    question: Question,
     settled: set[str],
     take: Callable[[str, Accepted], None],
 ) -> Receipt:
     size = sum(len(part) for part in reply.values())
     try:
-        answer = examine(school, reply, expected, settled)
+        answer = question.examine(school, reply, question.expected, settled)
     except Rejected as rejection:
         return Receipt(
             school=school,

@@ -64,7 +64,7 @@ def round_opened(order: RoundOrder) -> list[Entry]:
 def receipt(order: RoundOrder, came: Receipt) -> Entry:
     """What became of one answer."""
     plan_digest, run_id, number, kind = order.plan_digest, order.run_id, order.round, order.kind
-    if came.disposition == "accepted":
+    if came.disposition in ("accepted", "unused"):
         return UpdateReceived(
             plan_digest=plan_digest,
             run_id=run_id,

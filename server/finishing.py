@@ -18,6 +18,7 @@ from fedtrace.governance.ledger import PrivacyEvent
 from fedtrace.privacy.accounting import epsilon_sentence
 from fedtrace.privacy.histograms import HistogramMetrics, metrics_from_histograms
 from fedtrace.server.aggregation import Vector64
+from fedtrace.server.asking import POOLED
 from fedtrace.server.card import (
     MetricsSection,
     ModelCard,
@@ -90,7 +91,11 @@ def _evaluation(outcome: RoundOutcome, histograms: Mapping[str, Vector64]) -> Ev
     return EvaluationOutcome(
         round=outcome,
         pooled=metrics_from_histograms(pooled),
-        per_school={name: metrics_from_histograms(each) for name, each in histograms.items()},
+        per_school={
+            name: metrics_from_histograms(each)
+            for name, each in histograms.items()
+            if name != POOLED
+        },
     )
 
 
@@ -195,5 +200,5 @@ def _metrics(evaluation: EvaluationOutcome | None) -> MetricsSection | None:
         acc=pooled.acc,
         logloss=pooled.logloss,
         calibration_error=pooled.calibration_error,
-        schools=len(evaluation.per_school),
+        schools=len(evaluation.round.answered),
     )

@@ -11,8 +11,9 @@ from typing import Literal
 from fedtrace.governance.plan import RoundKind
 from fedtrace.privacy.histograms import HistogramMetrics
 
-Disposition = Literal["accepted", "rejected", "refused", "missing"]
-"""What became of one school in one round: summed; failed a check; said no; did not come in time."""
+Disposition = Literal["accepted", "rejected", "refused", "missing", "unused"]
+"""What became of one school in one round: summed; failed a check; said no; did not come in time;
+came masked in an attempt under secure sum that was never unmasked."""
 
 EndReason = Literal["completed", "quorum_not_reached", "budget_exhausted"]
 """Why a job ended. Each way it ends in order: model, ledger and report are there."""
@@ -65,7 +66,7 @@ def verdicts(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
     final: dict[str, Receipt] = {}
     for receipt in receipts:
         known = final.get(receipt.school)
-        if known is None or known.disposition in ("missing", "rejected"):
+        if known is None or known.disposition in ("missing", "rejected", "unused"):
             final[receipt.school] = receipt
     return final
 

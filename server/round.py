@@ -25,7 +25,7 @@ from fedtrace.governance.canonical import digest
 from fedtrace.governance.errors import PolicyError
 from fedtrace.server import entries
 from fedtrace.server.aggregation import ServerOptimiser, public_denominator
-from fedtrace.server.asking import Answers, ask
+from fedtrace.server.asking import Answers, Asking, ask
 from fedtrace.server.consortium import Consortium
 from fedtrace.server.finishing import conclude
 from fedtrace.server.head import Checkpoint, Head
@@ -41,6 +41,7 @@ from fedtrace.server.outcome import (
 )
 from fedtrace.server.ports import Clock, Progress, Transport
 from fedtrace.server.rows import Writes
+from fedtrace.server.secure_sum import ask_for_a_sum
 from fedtrace.server.steps import Course, Step, received
 
 MAX_ATTEMPTS = 3
@@ -54,6 +55,7 @@ _RECEIPT_EVENTS: Mapping[Disposition, JobEventKind] = {
     "rejected": "update.rejected",
     "refused": "school.refused",
     "missing": "school.missing",
+    "unused": "update.received",
 }
 
 
@@ -127,6 +129,7 @@ class _Job:
         self._clock = clock
         self._progress = progress
         self._optimiser = ServerOptimiser.of(self._plan.aggregation)
+        self._run_keys: dict[str, bytes] = {}
         self._course = Course(consortium, self.journal)
 
     # ---------------------------------------------------------------- the three ways to go on
@@ -178,16 +181,20 @@ class _Job:
     def step(self) -> None:
         """Ask the schools of the open round once, and do what follows from their answers."""
         head = self.journal.head
-        answers = ask(
-            head,
-            self._plan,
-            self._consortium.charter,
-            checkpoint=self._course.bytes_to_send(head),
-            earlier=self.journal.receipts,
+        asking = Asking(
+            plan=self._plan,
+            charter=self._consortium.charter,
             transport=self._transport,
             clock=self._clock,
             notify=self._tell_receipt,
         )
+        checkpoint, earlier = self._course.bytes_to_send(head), self.journal.receipts
+        if self._plan.secure_sum is None:
+            answers = ask(head, asking, checkpoint=checkpoint, earlier=earlier)
+        else:
+            answers = ask_for_a_sum(
+                head, asking, checkpoint=checkpoint, earlier=earlier, run_keys=self._run_keys
+            )
         now, number = self._clock.now(), answers.order.round
         if answers.order.kind == "evaluate":
             self._commit(self._evaluated(answers, now), now)
@@ -250,7 +257,8 @@ class _Job:
         step.writes = received(answers)
         self._course.log_receipts(step, answers)
         self._course.log_failure(step, answers, f"attempt {answers.attempt}")
-        after = replace(answers.opened, carried=answers.total.total)
+        carried = answers.total.total if self._plan.secure_sum is None else None
+        after = replace(answers.opened, carried=carried)
         self._course.sign_order(step, "train", answers.order.round, now, after=after)
         return step
 

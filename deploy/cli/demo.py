@@ -20,6 +20,8 @@ from fedtrace.deploy.cli.options import (
     Seed,
     SkillColumn,
     StudentColumn,
+    Trust,
+    TrustChoice,
     new_folder,
     table_columns,
 )
@@ -33,6 +35,7 @@ def demo(
         ModelChoice.RESIDUAL_DKT
     ),
     epsilon: Epsilon = 4.0,
+    trust: Trust = TrustChoice.LOCAL,
     data: Annotated[
         Path | None, typer.Option(help="A CSV of answers (.csv, .gz, .xz); simulated if absent.")
     ] = None,
@@ -76,6 +79,7 @@ def demo(
                 rounds=rounds,
                 architecture=model.value,
                 epsilon=epsilon,
+                trust_mode=trust.value,
                 data=data,
                 columns=columns,
                 seed=seed,

@@ -21,6 +21,19 @@ class ModelChoice(StrEnum):
     RESIDUAL_DKT = "residual-dkt"
 
 
+class TrustChoice(StrEnum):
+    """Who adds the noise: every school all of it, or each a share under secure sum."""
+
+    LOCAL = "local"
+    DISTRIBUTED = "distributed"
+
+
+Trust = Annotated[
+    TrustChoice,
+    typer.Option(
+        help="Who adds the noise: each school all of it, or each a share under secure sum."
+    ),
+]
 SchoolColumn = Annotated[
     str | None, typer.Option("--school-column", help="The column that names the school.")
 ]

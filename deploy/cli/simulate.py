@@ -21,6 +21,8 @@ from fedtrace.deploy.cli.options import (
     Seed,
     SkillColumn,
     StudentColumn,
+    Trust,
+    TrustChoice,
     new_folder,
     table_columns,
 )
@@ -42,6 +44,7 @@ def simulate(
         ModelChoice.RESIDUAL_DKT
     ),
     epsilon: Epsilon = 8.0,
+    trust: Trust = TrustChoice.DISTRIBUTED,
     plan: Annotated[
         Path | None,
         typer.Option(help="Take model, rounds, privacy and aggregation from this plan."),
@@ -88,6 +91,7 @@ def simulate(
                 min_students=min_students,
                 architecture=model.value,
                 epsilon=epsilon,
+                trust_mode=trust.value,
                 plan=read_plan(plan) if plan else None,
                 compare=compare,
                 seed=seed,

@@ -20,7 +20,7 @@ from fedtrace.client.school import open_school
 from fedtrace.client.sealing import StudentRecord
 from fedtrace.client.vault import Fold
 from fedtrace.deploy.audit import verify_path
-from fedtrace.deploy.planning import Job, draft_plan
+from fedtrace.deploy.planning import Job, draft_plan, usual_quorum
 from fedtrace.deploy.report.build import Setting, build_report
 from fedtrace.deploy.report.model import Condition, ConditionScores, Report
 from fedtrace.deploy.simulation.answers import Answers, Columns, SchoolTable, read_answers
@@ -30,7 +30,7 @@ from fedtrace.deploy.simulation.schools import charter_names
 from fedtrace.deploy.simulation.scoring import score_release
 from fedtrace.deploy.simulation.split import MAX_SEQUENCE, Folds, SchoolSplit, fold_schools
 from fedtrace.deploy.workspace import Workspace, activate_plan, create_workspace, validity
-from fedtrace.governance.plan import Plan
+from fedtrace.governance.plan import Plan, TrustMode
 from fedtrace.models.networks import Architecture, ModelSpec
 from fedtrace.server.ports import Progress
 
@@ -51,6 +51,7 @@ class SimulateSettings:
         min_students: schools with fewer are left out.
         architecture: of the model.
         epsilon: of the whole job, at delta 1e-5, for one student.
+        trust_mode: who adds the noise; the given plan's where there is one.
         plan: a plan to take training, privacy and aggregation settings from; None for defaults.
         compare: also train without privacy, alone and pooled.
         seed: of split, initial parameters and comparisons. Noise is never seeded.
@@ -62,6 +63,7 @@ class SimulateSettings:
     min_students: int
     architecture: Architecture
     epsilon: float
+    trust_mode: TrustMode
     plan: Plan | None
     compare: bool
     seed: int
@@ -159,15 +161,17 @@ def _set_up(
                 folds=_fold_names(tables[name], folds[name]),
             )
     valid_from, valid_until = validity(now)
+    trust_mode = given.privacy.trust_mode if given else settings.trust_mode
     plan, initial = draft_plan(
         Job(
             name="simulation",
             schools=workspace.schools,
-            minimum_per_round=max(1, len(workspace.schools) // 2),
+            minimum_per_round=usual_quorum(len(workspace.schools), trust_mode),
             catalogue=catalogue,
             planned_students=sum(len(fold.train) for fold in folds.values()),
             architecture=given.model.architecture if given else settings.architecture,
             epsilon=given.privacy.epsilon_job if given else settings.epsilon,
+            trust_mode=trust_mode,
             rounds=None,
             deadline_seconds=DEADLINE_SECONDS,
             seed=settings.seed,

@@ -97,6 +97,7 @@ def _plan(
             planned_students=sum(len(split.train) for split in splits.values()),
             architecture=architecture,
             epsilon=epsilon,
+            trust_mode="local",
             rounds=None,
             deadline_seconds=60,
             seed=seed,

@@ -135,6 +135,7 @@ def accept(
             catalogue=CATALOGUE,
             planned_students=SCHOOLS * STUDENTS,
             architecture="shared-logistic",
+            trust_mode="local",
             epsilon=EPSILON,
             rounds=ROUNDS,
             deadline_seconds=deadline_seconds,
