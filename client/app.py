@@ -17,7 +17,8 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedtrace.client.contribution import answer
-from fedtrace.client.school import School, open_school
+from fedtrace.client.home import open_school
+from fedtrace.client.school import School
 
 RECORD = "fedtrace"
 SCHOOL_HOME_VARIABLE = "FEDTRACE_SCHOOL_HOME"

@@ -21,7 +21,7 @@ from fedtrace.client.app import reply_with, request_in, respond
 from fedtrace.client.bundle import fab_digest
 from fedtrace.client.contribution import refuse
 from fedtrace.client.flower import SuperNode, SuperNodeUnreachableError, Task
-from fedtrace.client.school import open_school
+from fedtrace.client.home import open_school
 from fedtrace.governance.refusals import RefusalCode
 
 logger = logging.getLogger(__name__)

@@ -27,6 +27,7 @@ class PlanFiles:
     def __init__(self, directory: Path, charter: Charter) -> None:
         self._directory = directory
         self._charter = charter
+        self._verified: tuple[bytes, SignedPlan] | None = None
 
     def keep(self, envelope: bytes, catalogue: bytes, *, school: str, now: datetime) -> SignedPlan:
         """Check a plan that this school is about to accept, and write it down.
@@ -54,7 +55,7 @@ class PlanFiles:
         return signed
 
     def read(self, plan_digest: str) -> SignedPlan:
-        """An accepted plan, its signatures verified again.
+        """An accepted plan; its signatures are verified again whenever its file has changed.
 
         Raises:
             Refused: R01, its signatures do not reach the charter's threshold.
@@ -65,7 +66,9 @@ class PlanFiles:
             envelope = (self._place(plan_digest) / _PLAN).read_bytes()
         except FileNotFoundError as error:
             raise Corrupt(f"the file of the accepted plan {plan_digest} is gone") from error
-        signed = open_plan(envelope, self._charter)
+        if self._verified is None or self._verified[0] != envelope:
+            self._verified = (envelope, open_plan(envelope, self._charter))
+        signed = self._verified[1]
         if signed.digest != plan_digest:
             raise Corrupt(f"the file of the plan {plan_digest} holds another plan")
         return signed

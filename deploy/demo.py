@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fedtrace.client.home import open_school
 from fedtrace.client.ingest.catalogue import Catalogue
-from fedtrace.client.school import open_school
 from fedtrace.deploy.audit import verify_path
 from fedtrace.deploy.network.control import RunStatus
 from fedtrace.deploy.network.federation import Federation, FederationSettings

@@ -7,7 +7,7 @@ out. Keys are made where they belong: each school's in its own home.
 ::
 
     <root>/consortium/      fedtrace.server.consortium
-    <root>/schools/<name>/  fedtrace.client.school
+    <root>/schools/<name>/  fedtrace.client.home
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from fedtrace.client.home import initialise_school, open_school
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.keys import create_keys
-from fedtrace.client.school import initialise_school, open_school
 from fedtrace.governance.charter import Member
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import SignedPlan, sign_plan

@@ -23,6 +23,7 @@ from fedtrace.governance.log.entries import (
     SchoolRefused,
     UpdateReceived,
     UpdateRejected,
+    UpdateUnused,
     decimal,
 )
 from fedtrace.governance.orders import RoundOrder
@@ -65,7 +66,8 @@ def receipt(order: RoundOrder, came: Receipt) -> Entry:
     """What became of one answer."""
     plan_digest, run_id, number, kind = order.plan_digest, order.run_id, order.round, order.kind
     if came.disposition in ("accepted", "unused"):
-        return UpdateReceived(
+        kind_of_entry = UpdateReceived if came.disposition == "accepted" else UpdateUnused
+        return kind_of_entry(
             plan_digest=plan_digest,
             run_id=run_id,
             round=number,

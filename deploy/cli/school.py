@@ -61,7 +61,7 @@ def init(
     policy: Annotated[Path, typer.Option(help="The school's policy, as TOML.")],
 ) -> None:
     """Make the school's home around its keys, from charter and policy."""
-    from fedtrace.client.school import initialise_school
+    from fedtrace.client.home import initialise_school
 
     with plain_errors():
         if not (home / "keys").is_dir():
@@ -99,10 +99,10 @@ def import_(
 
     Exit code 0: all rows were used; 1: some rows were rejected, with the reasons, or none was kept.
     """
+    from fedtrace.client.home import open_school
     from fedtrace.client.ingest.assistments import ASSISTMENTS_2009
     from fedtrace.client.ingest.catalogue import load_catalogue
     from fedtrace.client.ingest.mapping import load_mapping
-    from fedtrace.client.school import open_school
 
     with plain_errors(), open_school(home) as opened:
         columns = ASSISTMENTS_2009
@@ -152,7 +152,7 @@ def accept(
     catalogue: Annotated[Path, typer.Option(help="The plan's catalogue.json.")],
 ) -> None:
     """Take part in a plan that enough schools have signed, this one among them."""
-    from fedtrace.client.school import open_school
+    from fedtrace.client.home import open_school
     from fedtrace.governance.plan import PLAN_TYPE
     from fedtrace.governance.signing import unverified_payload
 
@@ -173,7 +173,7 @@ def policy(
     home: Home,
 ) -> None:
     """Set the school's bounds: signed, logged, in force when the gate starts next."""
-    from fedtrace.client.school import change_policy
+    from fedtrace.client.home import change_policy
 
     with plain_errors():
         read = read_policy(document)
@@ -188,7 +188,7 @@ def status(home: Home, json: Json = False) -> None:
 
     Exit code 0: ready to train; 1: something needs a person.
     """
-    from fedtrace.client.school import open_school
+    from fedtrace.client.home import open_school
     from fedtrace.deploy.status import school_status
 
     with plain_errors(), open_school(home) as opened:
@@ -203,7 +203,7 @@ def status(home: Home, json: Json = False) -> None:
 @app.command()
 def stop(home: Home) -> None:
     """Stop all training at this school, from the next order on."""
-    from fedtrace.client.school import open_school
+    from fedtrace.client.home import open_school
 
     with plain_errors(), open_school(home) as opened:
         try:
@@ -217,7 +217,7 @@ def stop(home: Home) -> None:
 @app.command()
 def resume(home: Home) -> None:
     """Allow training at this school again."""
-    from fedtrace.client.school import open_school
+    from fedtrace.client.home import open_school
 
     with plain_errors(), open_school(home) as opened:
         logged = opened.set_kill_switch(False, now=datetime.now(UTC))

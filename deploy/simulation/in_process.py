@@ -11,7 +11,8 @@ from pathlib import Path
 from flwr.app import Message
 
 from fedtrace.client.app import respond
-from fedtrace.client.school import School, open_school
+from fedtrace.client.home import open_school
+from fedtrace.client.school import School
 from fedtrace.deploy.simulation.grid import SERVER_NODE_ID, InProcessGrid, Transport, deliver
 from fedtrace.deploy.workspace import Workspace
 from fedtrace.server.consortium import open_consortium

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from fedtrace.client.school import open_school
+from fedtrace.client.home import open_school
 from fedtrace.client.trainer import model_spec
 from fedtrace.client.vault import Fold
 from fedtrace.deploy.report.model import ConditionScores, Scores

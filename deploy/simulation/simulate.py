@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from fedtrace.client.home import open_school
 from fedtrace.client.ingest.catalogue import Catalogue
-from fedtrace.client.school import open_school
 from fedtrace.client.sealing import StudentRecord
 from fedtrace.client.vault import Fold
 from fedtrace.deploy.audit import verify_path

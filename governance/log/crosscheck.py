@@ -26,6 +26,7 @@ from fedtrace.governance.log.entries import (
     UpdateReceived,
     UpdateRejected,
     UpdateSent,
+    UpdateUnused,
 )
 from fedtrace.governance.log.selfcheck import (
     Round,
@@ -145,10 +146,13 @@ class _Fates:
 
     def __init__(self, consortium: Sequence[Entry]) -> None:
         self._received: set[tuple[Round, str]] = set()
+        self._unused: set[tuple[Round, str]] = set()
         self._closed: set[Round] = set()
         self._without_update: dict[tuple[Round, str], str] = {}
         for entry in consortium:
-            if isinstance(entry, UpdateReceived):
+            if isinstance(entry, UpdateUnused):
+                self._unused.add((round_of(entry), entry.digest))
+            elif isinstance(entry, UpdateReceived):
                 self._received.add((round_of(entry), entry.digest))
             elif isinstance(entry, RoundClosed | EvaluationClosed):
                 self._closed.add(round_of(entry))
@@ -162,6 +166,8 @@ class _Fates:
     def of(self, sent: UpdateSent, school: str) -> str | None:
         """Why no round summed an update; None where one did."""
         which = round_of(sent)
+        if (which, sent.digest) in self._unused:
+            return "it came masked and was never unmasked, so nothing of it was learnt"
         if (which, sent.digest) not in self._received:
             return self._without_update.get((which, school), "the consortium does not know it")
         return None if which in self._closed else "it was received, and the round was not closed"

@@ -215,6 +215,13 @@ class UpdateReceived(_OfSchool):
     digest: Digest
 
 
+class UpdateUnused(_OfSchool):
+    """A masked contribution came and passed every check, and its attempt was never unmasked."""
+
+    type = "update.unused"
+    digest: Digest
+
+
 class UpdateRejected(_OfSchool):
     """A contribution came and failed a check."""
 
@@ -310,6 +317,7 @@ CONSORTIUM_ENTRIES: tuple[type[Entry], ...] = (
     RunOpened,
     RoundOpened,
     UpdateReceived,
+    UpdateUnused,
     UpdateRejected,
     SchoolRefused,
     SchoolMissing,

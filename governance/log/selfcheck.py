@@ -27,6 +27,7 @@ from fedtrace.governance.log.entries import (
     UpdateReceived,
     UpdateRejected,
     UpdateSent,
+    UpdateUnused,
 )
 from fedtrace.governance.log.verify import Line
 
@@ -79,6 +80,7 @@ def round_of(
     | EvaluationClosed
     | SchoolMissing
     | UpdateReceived
+    | UpdateUnused
     | UpdateRejected
     | UpdateSent,
 ) -> Round:

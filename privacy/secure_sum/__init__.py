@@ -2,7 +2,7 @@
 
 Bonawitz et al. 2017 ("Practical Secure Aggregation for Privacy-Preserving Machine Learning",
 figure 4 with the consistency check), on the sparse graph of Bell et al. 2020 ("Secure Single-Server
-Aggregation with (Poly)Logarithmic Overhead") above 32 members. Pure mathematics: who signs what
+Aggregation with (Poly)Logarithmic Overhead") above 53 members. Pure mathematics: who signs what
 and what travels how is the business of others.
 
 ::

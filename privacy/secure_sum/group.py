@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-COMPLETE_UP_TO = 32
-"""A group of at most so many members is a complete graph."""
-
 SPARSE_NEIGHBOURS = 52
-"""Above that, every member masks with so many others."""
+"""In a large group every member masks with so many others."""
+
+COMPLETE_UP_TO = SPARSE_NEIGHBOURS + 1
+"""In a group of at most so many, everybody masks with everybody."""
 
 
 @dataclass(frozen=True)
 class Group:
     """The members of one round, known to all of them, in one order.
 
-    Up to 32 members everybody masks with everybody. Above that the members stand in a circle in
+    Up to 53 members everybody masks with everybody. Above that the members stand in a circle in
     an order that is drawn from a hash of all their keys, and everybody masks with the next k / 2 on
     both sides: the Harary graph of Bell et al. 2020, section 3.2. With k = 48 of 200 members, a
     tenth of them colluding and a third lost, a neighbourhood is broken with probability below

@@ -14,7 +14,7 @@ from support.consistency import check_consortium
 from support.federation import Federation, Wire
 from support.homes import CATALOGUE, MAPPING
 
-from fedtrace.client.school import open_school
+from fedtrace.client.home import open_school
 from fedtrace.deploy.simulation.in_process import SystemClock
 
 STUDENT = "canary-student-{:02d}-zq7v"

@@ -12,7 +12,7 @@ import pytest
 from support.consistency import check_consortium, logged
 from support.federation import Federation
 
-from fedtrace.client.school import open_school
+from fedtrace.client.home import open_school
 from fedtrace.governance.log.entries import RoundClosed, RoundReserved
 from fedtrace.governance.log.storage import DirectoryFiles
 from fedtrace.server import registry

@@ -14,7 +14,7 @@ from support.consistency import check_consortium, logged
 from support.federation import Delivery, Federation, LaterClock, Wire, parts_of
 
 from fedtrace.client.consent import COLUMNS
-from fedtrace.client.school import change_policy, open_school
+from fedtrace.client.home import change_policy, open_school
 from fedtrace.client.store import SchoolStore
 from fedtrace.deploy.simulation.in_process import SystemClock
 from fedtrace.governance.log.entries import OrderRefused, RoundReserved

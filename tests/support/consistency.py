@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from fedtrace.client.school import School, open_school
+from fedtrace.client.home import open_school
+from fedtrace.client.school import School
 from fedtrace.deploy.audit import verify_path
 from fedtrace.deploy.workspace import Workspace
 from fedtrace.governance.ledger import PrivacyEvent, spent, spent_by_plan

@@ -16,8 +16,8 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 from support.homes import CATALOGUE, MAPPING, SKILLS
 
 from fedtrace.client.app import RECORD, request_in
+from fedtrace.client.home import open_school
 from fedtrace.client.keys import load_keys
-from fedtrace.client.school import open_school
 from fedtrace.deploy.planning import Job, draft_plan
 from fedtrace.deploy.simulation.grid import SERVER_NODE_ID, Node
 from fedtrace.deploy.simulation.in_process import run_in_process
@@ -25,7 +25,7 @@ from fedtrace.deploy.workspace import Workspace, activate_plan, create_workspace
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.manifest import MANIFEST_TYPE, Manifest, sign_manifest
 from fedtrace.governance.orders import ORDER_TYPE, RoundOrder, sign_order
-from fedtrace.governance.plan import Plan
+from fedtrace.governance.plan import Plan, TrustMode
 from fedtrace.governance.signing import Signer, unverified_payload
 from fedtrace.models.simulator import simulate_schools
 from fedtrace.server.outcome import JobOutcome
@@ -124,6 +124,7 @@ def accept(
     now: datetime,
     deadline_seconds: int = 60,
     fab_digest: str | None = None,
+    trust_mode: TrustMode = "local",
 ) -> Plan:
     """Draft a plan, and have it signed and accepted by all."""
     valid_from, valid_until = validity(now)
@@ -135,7 +136,7 @@ def accept(
             catalogue=CATALOGUE,
             planned_students=SCHOOLS * STUDENTS,
             architecture="shared-logistic",
-            trust_mode="local",
+            trust_mode=trust_mode,
             epsilon=EPSILON,
             rounds=ROUNDS,
             deadline_seconds=deadline_seconds,

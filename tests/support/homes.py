@@ -12,10 +12,10 @@ from support.gate import plan_with, policy_with
 
 from fedtrace.client.bundle import fab_digest
 from fedtrace.client.checkpoint import write_tensor
+from fedtrace.client.home import initialise_school
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.ingest.mapping import Columns, Mapping
 from fedtrace.client.keys import SchoolKeys, create_keys
-from fedtrace.client.school import initialise_school
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Charter, Member
 from fedtrace.governance.plan import Plan

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from support.gate import NOW, charter, policy_with, signer
 
+from fedtrace.client.home import initialise_school
 from fedtrace.client.keys import create_keys
-from fedtrace.client.school import School, initialise_school
+from fedtrace.client.school import School
 from fedtrace.governance.charter import Charter, Member
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import sign_plan

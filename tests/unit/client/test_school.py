@@ -10,10 +10,11 @@ import pytest
 from support.gate import NOW, charter, plan_with, policy_with, signer
 from support.school_home import SCHOOL, charter_with_keys_in, envelope_of, new_school
 
+from fedtrace.client.home import initialise_school, log_origin, open_school
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.ingest.mapping import Columns, Mapping
 from fedtrace.client.keys import create_keys, load_keys
-from fedtrace.client.school import School, initialise_school, log_origin, open_school
+from fedtrace.client.school import School
 from fedtrace.client.vault import Fold
 from fedtrace.governance.errors import Corrupt, PolicyError
 from fedtrace.governance.log.entries import ImportCompleted, SchoolInitialised

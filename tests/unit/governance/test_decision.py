@@ -343,11 +343,6 @@ REFUSED: dict[str, tuple[Scene, str, str]] = {
         "policy.min_free_bytes",
     ),
     "log not healthy": (Scene(state={"log_healthy": False}), "R20", "node.log"),
-    "secure sum": (
-        Scene(plan=plan_with({"privacy.trust_mode": "distributed"})),
-        "R22",
-        "plan.privacy.trust_mode",
-    ),
 }
 
 
@@ -358,9 +353,9 @@ def test_refused(case: str) -> None:
 
 
 def test_every_code_that_the_gate_gives_is_provoked_here() -> None:
-    # R02, R18 and R21 are not the decision's: see docs/refusal-codes.md.
+    # R02, R18, R21 and R22 are not this decision's: see docs/refusal-codes.md.
     provoked = {code for _, code, _ in REFUSED.values()}
-    assert provoked == {str(code) for code in RefusalCode} - {"R02", "R18", "R21"}
+    assert provoked == {str(code) for code in RefusalCode} - {"R02", "R18", "R21", "R22"}
 
 
 @pytest.mark.parametrize(

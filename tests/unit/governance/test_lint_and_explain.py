@@ -38,7 +38,6 @@ def test_a_sound_plan_has_no_findings() -> None:
     [
         ({"valid_until": "2026-08-31T00:00:00Z"}, "valid_until"),
         ({"schools.minimum_per_round": 4}, "schools.minimum_per_round"),
-        ({"privacy.trust_mode": "distributed"}, "privacy.trust_mode"),
         ({"privacy.delta": 0.01}, "privacy.delta"),
         ({"privacy.epsilon_student_year": 2.4}, "privacy.epsilon_student_year"),
         ({"privacy.noise_multiplier": 0.0}, "privacy.noise_multiplier"),

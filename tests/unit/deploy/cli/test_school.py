@@ -14,8 +14,8 @@ import pytest
 from support.gate import POLICY_TOML
 from support.town import HEADER, Run, Town, one_sentence, plan_for
 
+from fedtrace.client.home import open_school
 from fedtrace.client.keys import create_keys, load_keys
-from fedtrace.client.school import open_school
 from fedtrace.governance.log.entries import PolicyChanged
 from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.governance.policy import load_policy_toml

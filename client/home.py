@@ -1,0 +1,205 @@
+"""Making, opening and changing a school's home folder; what works in it is `School`.
+
+::
+
+    <home>/
+      school.toml    retention of student records
+      policy.dsse.json  the upper bounds that this school accepts, signed by it
+      charter.json   the consortium's members and keys
+      keys/          secrets, readable by their owner alone (fedtrace.client.keys)
+      vault/         students' records, encrypted (fedtrace.client.vault)
+      school.db      privacy ledger, rounds, plans, kill switch (fedtrace.client.store)
+      log/           what happened here, signed (fedtrace.governance.log)
+      plans/<sha256-...>/plan.dsse.json, catalogue.json
+      consent.csv    optional (fedtrace.client.consent)
+"""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import datetime
+from pathlib import Path
+
+import tomli_w
+from pydantic import ValidationError
+
+from fedtrace.client.files import write_private
+from fedtrace.client.keys import SchoolKeys, load_keys
+from fedtrace.client.plans import PlanFiles
+from fedtrace.client.school import School, SchoolSettings
+from fedtrace.client.store import SchoolStore
+from fedtrace.client.vault import Vault
+from fedtrace.governance.charter import Charter
+from fedtrace.governance.errors import Corrupt, PolicyError
+from fedtrace.governance.facts import Rules
+from fedtrace.governance.log.entries import PolicyChanged, SchoolInitialised
+from fedtrace.governance.log.log import Log
+from fedtrace.governance.policy import SchoolPolicy, open_policy, sign_policy
+from fedtrace.governance.signing import SignatureError
+
+_SETTINGS, _CHARTER, _POLICY = "school.toml", "charter.json", "policy.dsse.json"
+
+
+def log_origin(charter: Charter, school: str) -> str:
+    """The name of a school's log: in every entry and checkpoint, and asked for by the verifier."""
+    return f"{charter.consortium}/schools/{school}"
+
+
+def initialise_school(
+    home: Path,
+    *,
+    charter: Charter,
+    policy: SchoolPolicy,
+    settings: SchoolSettings | None = None,
+    now: datetime,
+) -> School:
+    """Make a home around keys that are there already, and open it.
+
+    ``fedtrace.client.keys.create_keys(home / "keys")`` comes first, because the charter holds the
+    public halves. A call that was cut off can be repeated.
+
+    Raises:
+        FileExistsError: this home was made before.
+        PolicyError: the charter does not name this school with these keys.
+        OSError: a key is missing or others can read it, or the folder cannot be written.
+    """
+    keys = load_keys(home / "keys")
+    _require_member(charter, policy, keys)
+    if (home / _SETTINGS).exists():
+        raise FileExistsError(f"{home} is a school's home already")
+    write_private(home / _CHARTER, charter.to_bytes(), replace=True)
+    write_private(home / _POLICY, sign_policy(policy, keys.signer), replace=True)
+    log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+    try:
+        if not len(log):
+            entry = SchoolInitialised(
+                school=policy.school,
+                charter_digest=charter.digest(),
+                policy_digest=policy.digest(),
+            )
+            log.append(entry, now=now)
+    finally:
+        log.close()
+    chosen = settings or SchoolSettings()
+    write_private(home / _SETTINGS, tomli_w.dumps(chosen.model_dump()).encode())
+    return open_school(home)
+
+
+def change_policy(home: Path, policy: SchoolPolicy, *, now: datetime) -> None:
+    """Replace a school's policy, signed and logged; works where the old one is damaged.
+
+    Raises:
+        PolicyError: the home has not been made, or the policy is another school's.
+        BlockingIOError: another process, as the gate, has the log open.
+        Corrupt: the log is damaged.
+        OSError: a file cannot be written; the old policy is in force.
+    """
+    _require_home(home)
+    keys = load_keys(home / "keys")
+    charter = Charter.from_bytes((home / _CHARTER).read_bytes())
+    _require_member(charter, policy, keys)
+    log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+    try:
+        log.append(PolicyChanged(policy_digest=policy.digest()), now=now)
+    finally:
+        log.close()
+    write_private(home / _POLICY, sign_policy(policy, keys.signer), replace=True)
+
+
+def open_school(home: Path) -> School:
+    """Open a school's home.
+
+    A log that is damaged or held by another process does not keep the home closed: one can still
+    look, and every order is refused.
+
+    Raises:
+        PolicyError: the home has not been made, or its documents contradict each other.
+        Rejected: charter or policy is damaged.
+        Corrupt: the database or the vault is damaged.
+        OSError: a file cannot be read.
+    """
+    _require_home(home)
+    settings = _read_settings(home / _SETTINGS)
+    charter = Charter.from_bytes((home / _CHARTER).read_bytes())
+    keys = load_keys(home / "keys")
+    policy = _own_policy(home / _POLICY, keys)
+    _require_member(charter, policy, keys)
+    store = SchoolStore(home / "school.db")
+    vault = Vault(home / "vault", keys.vault_key)
+    log: Log | None = None
+    log_problem: str | None = None
+    log_in_use = False
+    try:
+        log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+    except BlockingIOError as error:
+        log_in_use = True
+        log_problem = str(error.strerror)
+    except Corrupt as error:
+        log_problem = str(error)
+    except OSError as error:
+        log_problem = f"{error.strerror} ({error.filename or home / 'log'})"
+    return School(
+        home=home,
+        settings=settings,
+        rules=Rules(charter=charter, policy=policy),
+        signer=keys.signer,
+        vault=vault,
+        store=store,
+        plans=PlanFiles(home / "plans", charter),
+        opened_log=log,
+        log_problem=log_problem,
+        log_in_use=log_in_use,
+    )
+
+
+def _require_home(home: Path) -> None:
+    if not (home / _SETTINGS).exists():
+        raise PolicyError(
+            f"{home} is not a school's home: there is no {_SETTINGS} in it. Check the path, or "
+            "make a home with `fedtrace school init`."
+        )
+
+
+def _own_policy(path: Path, keys: SchoolKeys) -> SchoolPolicy:
+    """The bounds as this school signed them; anybody can write a file, only it can sign.
+
+    Raises:
+        PolicyError: this home's key did not sign them.
+        Rejected: they are damaged.
+        OSError: the file cannot be read.
+    """
+    try:
+        return open_policy(path.read_bytes(), keys.public_key)
+    except SignatureError as error:
+        raise PolicyError(
+            f"{path.name} does not carry this school's signature ({error}): somebody changed it. "
+            "Find out who, then set the policy again with `fedtrace school policy`."
+        ) from error
+
+
+def _read_settings(path: Path) -> SchoolSettings:
+    try:
+        return SchoolSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{path} is not text in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"{path.name} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise PolicyError(f"{path.name}: {where}: {first['msg']}") from error
+
+
+def _require_member(charter: Charter, policy: SchoolPolicy, keys: SchoolKeys) -> None:
+    for member in charter.members:
+        if member.name == policy.school:
+            if (member.public_key, member.log_public_key) != (keys.public_key, keys.log_public_key):
+                raise PolicyError(
+                    f"the charter has other keys for {policy.school} than this home: check the "
+                    "path, or send the consortium this home's public keys"
+                )
+            return
+    raise PolicyError(
+        f"the charter does not name {policy.school}: correct `school` in the policy, or ask the "
+        "consortium"
+    )
