@@ -7,7 +7,7 @@ and that it was asked for. So the two cannot disagree, and a crash anywhere leav
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -198,6 +198,41 @@ class SchoolStore:
             rows = connection.execute(select(_ledger).order_by(_ledger.c.id)).all()
         return tuple(_entry(row) for row in rows)
 
+    def ledger_rows(self) -> list[dict[str, Any]]:
+        """Every entry with all that is stored about it, oldest first; times are in UTC."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(_ledger).order_by(_ledger.c.id)).mappings().all()
+        return [
+            {name: value for name, value in row.items() if name != "id"}
+            | {"reserved_at": row["reserved_at"].replace(tzinfo=UTC)}
+            for row in rows
+        ]
+
+    def add_ledger_rows(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Add entries of an earlier database; one that is there already is left as it is.
+
+        An entry is known by its order and the moment of its reservation. One that was open is
+        over: its answer is not here.
+
+        Returns:
+            How many were added.
+        """
+        added = 0
+        with writing(self._engine) as connection:
+            known = {
+                (row.order_digest, row.reserved_at)
+                for row in connection.execute(select(_ledger.c.order_digest, _ledger.c.reserved_at))
+            }
+            for row in rows:
+                moment = to_utc(row["reserved_at"])
+                if (row["order_digest"], moment) in known:
+                    continue
+                state = "abandoned" if row["state"] == "reserved" else row["state"]
+                values = {**row, "reserved_at": moment, "state": state}
+                connection.execute(insert(_ledger).values(values))
+                added += 1
+        return added
+
     def last_round(self, plan_digest: str) -> AnsweredRound | None:
         """The newest round of a plan that was reserved, by any run and of any kind."""
         with reading(self._engine) as connection:
@@ -301,7 +336,8 @@ def _is_on(connection: Connection, name: str) -> bool:
 
 def _last_entry(connection: Connection, plan_digest: str) -> Row[Any] | None:
     query = select(_ledger).where(_ledger.c.plan_digest == plan_digest)
-    return connection.execute(query.order_by(_ledger.c.id.desc()).limit(1)).first()
+    newest = (_ledger.c.round.desc(), _ledger.c.id.desc())
+    return connection.execute(query.order_by(*newest).limit(1)).first()
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:

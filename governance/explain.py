@@ -137,11 +137,17 @@ def _what_is_read(plan: Plan) -> str:
 
 def _what_leaves(plan: Plan) -> str:
     privacy = plan.privacy
+    inside = (
+        "was added inside the school"
+        if plan.secure_sum is None
+        else "was shared out among the schools: each adds a part and hides its numbers behind "
+        "masks that cancel, so that only the sum over all schools can be read"
+    )
     return (
         f"In each round {plan.model.parameters} numbers: the changes of a "
         f"{plan.model.architecture} model, added up over the students, after each student's part "
         f"was cut to length {privacy.clipping_norm:g} and random noise "
-        f"{privacy.noise_multiplier:g} times as large was added inside the school. Once, at the "
+        f"{privacy.noise_multiplier:g} times as large {inside}. Once, at the "
         f"end, {2 * plan.evaluation.bins} noisy counts that say how good the model is. Besides "
         "these, a signed receipt or a refusal code, without any number about students. No record, "
         "no name and no number of students leaves."

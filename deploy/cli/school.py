@@ -201,6 +201,42 @@ def status(home: Home, json: Json = False) -> None:
 
 
 @app.command()
+def budget(
+    home: Home,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the signed ledger into this new file.")
+    ] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", help="Add the entries of such a file.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what has been spent on a student, what is left, and how far the plans still get.
+
+    Exit code 0: everything that is planned fits; 1: a plan will end early.
+    """
+    from fedtrace.client.files import write_private
+    from fedtrace.client.home import open_school
+    from fedtrace.client.ledger_export import export_ledger, import_ledger
+    from fedtrace.deploy.budget import school_budget
+
+    with plain_errors(), open_school(home) as opened:
+        if import_ is not None:
+            content = import_.read_bytes()
+            with naming(import_):
+                added = import_ledger(content, opened)
+            say_next(f"{added} entries of {import_} were added to the ledger")
+        if export is not None:
+            write_private(export, export_ledger(opened))
+        found = school_budget(opened, now=datetime.now(UTC))
+    if json:
+        print_json(found.as_json())
+    else:
+        print_lines("\n".join(found.lines()))
+    raise typer.Exit(ExitCode.WARNING if found.is_spent else ExitCode.DONE)
+
+
+@app.command()
 def stop(home: Home) -> None:
     """Stop all training at this school, from the next order on."""
     from fedtrace.client.home import open_school

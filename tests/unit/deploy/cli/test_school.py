@@ -364,3 +364,37 @@ def test_a_stop_is_in_force_even_where_the_log_is_damaged(run: Run, town: Town) 
     assert run("school", "resume", "--home", town.home).exit_code == 5
     with open_school(town.home) as school:
         assert school.store.kill_switch
+
+
+# --- budget ---------------------------------------------------------------------------------------
+
+
+def test_the_budget_in_words_and_as_json(run: Run, town: Town) -> None:
+    fresh = run("school", "budget", "--home", town.home)
+    assert fresh.exit_code == 0
+    assert "0 releases, epsilon 0.000 of 4 spent (one student, delta 1e-05)" in fresh.stdout
+    accepted = run(
+        *("school", "accept", town.envelope, "--home", town.home, "--catalogue", town.catalogue)
+    )
+    assert accepted.exit_code == 0
+    found = json.loads(run("school", "budget", "--home", town.home, "--json").stdout)
+    assert [each["of"].split()[0] for each in found["budgets"]] == ["student-year", "plan"]
+    (rounds,) = found["next_rounds"]
+    assert rounds["answered"] == 0
+    assert rounds["possible"] <= rounds["planned"]
+    said = run("school", "budget", "--home", town.home)
+    assert f"0 of {rounds['planned']} rounds are paid for" in said.stdout
+    assert said.exit_code == (0 if rounds["possible"] == rounds["planned"] else 1)
+
+
+def test_the_ledger_is_written_once_and_taken_in_again(run: Run, town: Town) -> None:
+    file = town.root / "ledger.json"
+    assert run("school", "budget", "--home", town.home, "--export", file).exit_code == 0
+    twice = run("school", "budget", "--home", town.home, "--export", file)
+    assert (twice.exit_code, "is there already" in one_sentence(twice)) == (2, True)
+    again = run("school", "budget", "--home", town.home, "--import", file)
+    assert again.exit_code == 0
+    assert "0 entries" in again.stderr
+    wrong = run("school", "budget", "--home", town.home, "--import", town.envelope)
+    assert wrong.exit_code == 2
+    assert one_sentence(wrong)
