@@ -40,7 +40,7 @@ from fedtrace.models.parameters import fingerprint, to_vector
 from fedtrace.privacy.accounting import GaussianEvent, calibrate_noise
 
 DELTA = 1e-5
-EVALUATION_SHARE = 0.25
+EVALUATION_SHARE = 0.15
 """Part of epsilon that the evaluation alone may spend; composition makes it cost less."""
 EVALUATION_BINS = 20
 MAX_SEQUENCE = 200

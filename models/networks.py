@@ -27,7 +27,7 @@ HEAD_STDDEV = 0.1
 """Spread of a fresh DKT head: small, so that the first predictions are near one half."""
 
 
-SHARED_COUNTS = 1 / 3
+SHARED_COUNTS = 0.35
 """What PFA's shared weights see of the counts: more, and they would use up a student's clipped
 gradient, which has to teach the skills' easiness too."""
 
