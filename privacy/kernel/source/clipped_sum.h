@@ -40,5 +40,7 @@ void clipped_sum(const Task& task) {
       walk.run(&students[first], std::min<int64_t>(kGroup, count - first));
     }
   });
-  for (const auto& total : totals) total->add_to(network, flat);
+  for (int64_t thread = 1; thread < threads; ++thread) totals[0]->add(*totals[thread]);
+  totals[0]->add_postponed(network);
+  totals[0]->write(network, flat);
 }

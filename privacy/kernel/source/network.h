@@ -33,6 +33,7 @@ struct Network {
   Buffer<T> gates_of_answer;  // [answered places, gates]: W x + both biases
   Buffer<T> answer;           // [answered places, embedding]
   Buffer<T> head;             // [asked places, hidden]
+  double postponed_share = 1; // of a step's work that is left when it is done once for each answer
 
   explicit Network(const Task& given) : task(given) {
     units = task.hidden;
@@ -61,11 +62,13 @@ struct Network {
  private:
   void find_places() {
     const int64_t* offsets = task.offsets;
+    int64_t steps = 0;
     // The last answer of a student is never read, and the first skill is never predicted.
     answered.fill(2 * task.skills, [&](auto found) {
       for (int64_t s = 0; s < task.students; ++s)
-        for (int64_t i = offsets[s]; i + 1 < offsets[s + 1]; ++i) found(answer_id(i));
+        for (int64_t i = offsets[s]; i + 1 < offsets[s + 1]; ++i, ++steps) found(answer_id(i));
     });
+    postponed_share = static_cast<double>(answered.count()) / steps;
     asked.fill(task.skills, [&](auto found) {
       for (int64_t s = 0; s < task.students; ++s)
         for (int64_t i = offsets[s] + 1; i < offsets[s + 1]; ++i) found(task.asked[i]);
@@ -120,13 +123,17 @@ struct Network {
   }
 };
 
+// Answers that are multiplied out at once.
+constexpr int64_t kBlock = 240;
+
 // The clipped sum of the students that one thread has worked through, in the filled shapes.
 template <typename T>
 struct Total {
   Buffer<T> shared;          // [features + 1]
   Buffer<T> easiness;        // [asked places]
   Buffer<T> answer;          // [answered places, embedding]
-  Buffer<T> onto_input;      // [gates, embedding]
+  Buffer<T> onto_input;      // [gates, embedding], but for what of_answer stands for
+  Buffer<T> of_answer;       // [answered places, gates], see add_postponed
   Buffer<T> onto_hidden;     // [gates, hidden]
   Buffer<T> bias;            // [gates]
   Buffer<T> head;            // [asked places, hidden]
@@ -136,33 +143,70 @@ struct Total {
         easiness(net.asked.count(), T(0)),
         answer(net.answer.size(), T(0)),
         onto_input(net.gates * net.embedding, T(0)),
+        of_answer(net.gates_of_answer.size(), T(0)),
         onto_hidden(net.gates * net.hidden, T(0)),
         bias(net.gates, T(0)),
         head(net.head.size(), T(0)) {}
 
-  // Add to the flat vector, in the order of the parameters and without the filling.
-  void add_to(const Network<T>& net, T* flat) const {
-    const Task& task = net.task;
-    const auto add = [](T* to, const T* from, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) to[i] += from[i];
+  void add(const Total& other) {
+    const auto add = [](Buffer<T>& to, const Buffer<T>& from) {
+      add_scaled<T>(to.data(), from.data(), to.size(), T(1));
     };
-    if (task.feature_count > 0) add(flat + task.at_shared, shared.data(), task.feature_count + 1);
+    add(shared, other.shared);
+    add(easiness, other.easiness);
+    add(answer, other.answer);
+    add(onto_input, other.onto_input);
+    add(of_answer, other.of_answer);
+    add(onto_hidden, other.onto_hidden);
+    add(bias, other.bias);
+    add(head, other.head);
+  }
+
+  // The gradient at the input's weights is linear in the summed gate gradients of each answer. Where
+  // students were weighed by pairs of answers it was not multiplied out; now it is, for all at once.
+  void add_postponed(const Network<T>& net) {
+    Buffer<T> gates(kBlock * net.gates), input(kBlock * net.embedding);
+    Buffer<T> product(net.gates * net.embedding);
+    int64_t filled = 0;
+    const auto flush = [&] {
+      sum_outer_products<T>(gates.data(), net.gates, net.gates, input.data(), net.embedding,
+                            net.embedding, filled, product.data(), net.embedding);
+      add_scaled<T>(onto_input.data(), product.data(), product.size(), T(1));
+      filled = 0;
+    };
+    for (int64_t place = 0; place < net.answered.count(); ++place) {
+      const T* row = &of_answer[place * net.gates];
+      // Where all are zero, who gave this answer was left out, perhaps because of its embedding:
+      // 0 times NaN must not come back.
+      if (std::all_of(row, row + net.gates, [](T value) { return value == 0; })) continue;
+      std::copy_n(row, net.gates, &gates[filled * net.gates]);
+      std::copy_n(&net.answer[place * net.embedding], net.embedding, &input[filled * net.embedding]);
+      if (++filled == kBlock) flush();
+    }
+    if (filled > 0) flush();
+  }
+
+  // Write the flat vector, in the order of the parameters and without the filling.
+  void write(const Network<T>& net, T* flat) const {
+    const Task& task = net.task;
+    if (task.feature_count > 0)
+      std::copy_n(shared.data(), task.feature_count + 1, flat + task.at_shared);
     for (int64_t place = 0; place < net.asked.count(); ++place) {
       const int64_t row = net.asked.row[place];
-      flat[task.at_easiness + row] += easiness[place];
-      add(flat + task.at_head + row * net.units, &head[place * net.hidden], net.units);
+      flat[task.at_easiness + row] = easiness[place];
+      std::copy_n(&head[place * net.hidden], net.units, flat + task.at_head + row * net.units);
     }
     for (int64_t place = 0; place < net.answered.count(); ++place)
-      add(flat + task.at_answered + net.answered.row[place] * task.embedding,
-          &answer[place * net.embedding], task.embedding);
+      std::copy_n(&answer[place * net.embedding], task.embedding,
+                  flat + task.at_answered + net.answered.row[place] * task.embedding);
     for (int64_t gate = 0; gate < net.gates; ++gate) {
       const int64_t row = net.gate_row(gate);
       if (row < 0) continue;
-      add(flat + task.at_onto_input + row * task.embedding, &onto_input[gate * net.embedding],
-          task.embedding);
-      add(flat + task.at_onto_hidden + row * net.units, &onto_hidden[gate * net.hidden], net.units);
-      flat[task.at_biases + row] += bias[gate];
-      flat[task.at_biases + 4 * net.units + row] += bias[gate];
+      std::copy_n(&onto_input[gate * net.embedding], task.embedding,
+                  flat + task.at_onto_input + row * task.embedding);
+      std::copy_n(&onto_hidden[gate * net.hidden], net.units,
+                  flat + task.at_onto_hidden + row * net.units);
+      flat[task.at_biases + row] = flat[task.at_biases + 4 * net.units + row] = bias[gate];
     }
   }
 };

@@ -4,6 +4,7 @@
 // Included once for each instruction set, inside its namespace.
 
 constexpr int kTileRows = 6;
+constexpr int kTileSide = 3;  // of dot products
 
 constexpr int64_t rounded_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -73,7 +74,9 @@ template <typename T, int NV>
 void tiles_of_rows(const T* const* rows, int64_t count, const T* panel, int64_t depth,
                    const T* const* onto, T* const* out, int64_t column) {
   while (count > 0) {
-    const int taken = static_cast<int>(std::min<int64_t>(count, kTileRows));
+    // 8 rows are 4 and 4, not 6 and 2: small tiles wait for their own sums.
+    const int64_t tiles = (count + kTileRows - 1) / kTileRows;
+    const int taken = static_cast<int>((count + tiles - 1) / tiles);
     switch (taken) {
       case 1: tile_of_rows<T, 1, NV>(rows, panel, depth, onto, out, column); break;
       case 2: tile_of_rows<T, 2, NV>(rows, panel, depth, onto, out, column); break;
@@ -143,9 +146,8 @@ double column_of_outer_products(const T* left, int64_t left_distance, int64_t he
   double squares = 0;
   int64_t m = 0;
   for (; m + kTileRows <= height; m += kTileRows)
-    squares += tile_of_outer_products<T, kTileRows, NV>(left + m, left_distance, right,
-                                                        right_distance, depth,
-                                                        out + m * out_distance, out_distance);
+    squares += tile_of_outer_products<T, kTileRows, NV>(
+        left + m, left_distance, right, right_distance, depth, out + m * out_distance, out_distance);
   // A gate's share is a whole number of vectors, so the height is a multiple of 4 * lanes.
   for (; m < height; m += 2)
     squares += tile_of_outer_products<T, 2, NV>(left + m, left_distance, right, right_distance,
@@ -166,6 +168,49 @@ double sum_outer_products(const T* left, int64_t left_distance, int64_t height, 
     squares += tiles(left, left_distance, height, right + column, right_distance, depth,
                      out + column, out_distance);
   }
+  return squares;
+}
+
+// Dot products of rows u .. u + 2 of `left` with rows v .. v + 2 of `right`, in double.
+INLINE void tile_of_dot_products(const double* left, const double* right, int64_t distance,
+                                 double (&out)[kTileSide][kTileSide]) {
+  Vec<double> sums[kTileSide][kTileSide];
+#pragma GCC unroll 4
+  for (int u = 0; u < kTileSide; ++u)
+#pragma GCC unroll 4
+    for (int v = 0; v < kTileSide; ++v) sums[u][v] = Vec<double>{};
+  for (int64_t k = 0; k < distance; k += kLanes<double>) {
+    Vec<double> row[kTileSide];
+#pragma GCC unroll 4
+    for (int v = 0; v < kTileSide; ++v) row[v] = load<double>(right + v * distance + k);
+#pragma GCC unroll 4
+    for (int u = 0; u < kTileSide; ++u) {
+      const Vec<double> one = load<double>(left + u * distance + k);
+#pragma GCC unroll 4
+      for (int v = 0; v < kTileSide; ++v) sums[u][v] += one * row[v];
+    }
+  }
+  for (int u = 0; u < kTileSide; ++u)
+    for (int v = 0; v < kTileSide; ++v) out[u][v] = sum_of<double>(sums[u][v]);
+}
+
+// Squared norm of left^T right, for left [count, left_width] and right [count, right_width]: the sum
+// over pairs of rows of (left_u . left_v) (right_u . right_v) (Goodfellow 2015, "Efficient
+// Per-Example Gradient Computations", for sequences Bu et al. 2023). Terms may cancel, so all of
+// it is in double. The rows after the last, up to a multiple of kTileSide, are zero.
+inline double squared_norm_of_product(const double* left, int64_t left_width, const double* right,
+                                      int64_t right_width, int64_t count) {
+  double squares = 0;
+  double of_left[kTileSide][kTileSide], of_right[kTileSide][kTileSide];
+  for (int64_t u = 0; u < count; u += kTileSide)
+    for (int64_t v = 0; v <= u; v += kTileSide) {
+      tile_of_dot_products(left + u * left_width, left + v * left_width, left_width, of_left);
+      tile_of_dot_products(right + u * right_width, right + v * right_width, right_width, of_right);
+      double tile = 0;
+      for (int i = 0; i < kTileSide; ++i)
+        for (int j = 0; j < kTileSide; ++j) tile += of_left[i][j] * of_right[i][j];
+      squares += u == v ? tile : 2 * tile;
+    }
   return squares;
 }
 

@@ -31,6 +31,8 @@ class Walk {
         of_answer_(longest * net_.gates_distance),
         answer_inputs_(longest * net_.embedding),
         onto_answer_(longest * net_.embedding),
+        wide_gates_((longest + kTileSide) * net_.gates),
+        wide_inputs_((longest + kTileSide) * net_.embedding),
         skill_seen_(net_.asked.count(), -1),
         skills_(longest),
         onto_head_(longest * net_.hidden),
@@ -217,6 +219,14 @@ class Walk {
       }
     }
     std::fill_n(onto_bias_.data(), net_.gates, T(0));
+    for (int64_t i = 0; i < answer_count_; ++i)
+      add_scaled<T>(onto_bias_.data(), &of_answer_[i * net_.gates_distance], net_.gates, T(1));
+    const double of_biases = 2 * squared_norm<T>(onto_bias_.data(), net_.gates);  // there are two
+    return of_biases + at_answers() + at_input_weights();
+  }
+
+  double at_answers() {
+    double squares = 0;
     const T* rows[kGroup];
     T* out[kGroup];
     for (int64_t first = 0; first < answer_count_; first += kGroup) {
@@ -224,16 +234,40 @@ class Walk {
       for (int64_t i = 0; i < taken; ++i) {
         rows[i] = &of_answer_[(first + i) * net_.gates_distance];
         out[i] = &onto_answer_[(first + i) * net_.embedding];
-        add_scaled<T>(onto_bias_.data(), rows[i], net_.gates, T(1));
       }
       multiply_rows<T>(rows, taken, net_.gates_to_input, nullptr, out);
+      for (int64_t i = 0; i < taken; ++i) squares += squared_norm<T>(out[i], net_.embedding);
     }
-    double squares = 2 * squared_norm<T>(onto_bias_.data(), net_.gates);  // there are two biases
-    for (int64_t i = 0; i < answer_count_; ++i)
-      squares += squared_norm<T>(&onto_answer_[i * net_.embedding], net_.embedding);
-    return squares + sum_outer_products<T>(of_answer_.data(), net_.gates_distance, net_.gates,
-                                           answer_inputs_.data(), net_.embedding, net_.embedding,
-                                           answer_count_, onto_input_.data(), net_.embedding);
+    return squares;
+  }
+
+  // The norm by pairs of answers where that is less work, the sum being postponed; otherwise by the
+  // gradient itself.
+  double at_input_weights() {
+    postponed_ = pairs_are_less_work();
+    if (!postponed_)
+      return sum_outer_products<T>(of_answer_.data(), net_.gates_distance, net_.gates,
+                                   answer_inputs_.data(), net_.embedding, net_.embedding,
+                                   answer_count_, onto_input_.data(), net_.embedding);
+    const int64_t whole = rounded_up(answer_count_, kTileSide);
+    for (int64_t i = 0; i < answer_count_; ++i) {
+      std::copy_n(&of_answer_[i * net_.gates_distance], net_.gates, &wide_gates_[i * net_.gates]);
+      std::copy_n(&answer_inputs_[i * net_.embedding], net_.embedding,
+                  &wide_inputs_[i * net_.embedding]);
+    }
+    std::fill(&wide_gates_[answer_count_ * net_.gates], &wide_gates_[whole * net_.gates], 0.0);
+    std::fill(&wide_inputs_[answer_count_ * net_.embedding], &wide_inputs_[whole * net_.embedding],
+              0.0);
+    return squared_norm_of_product(wide_gates_.data(), net_.gates, wide_inputs_.data(),
+                                   net_.embedding, answer_count_);
+  }
+
+  // Counted in multiplications of T for each of the student's answers.
+  bool pairs_are_less_work() const {
+    const double whole = static_cast<double>(net_.gates * net_.embedding);
+    const double doubles = 1.3 * sizeof(double) / sizeof(T);  // measured
+    const double pairs = doubles * answer_count_ / 2.0 * (net_.gates + net_.embedding);
+    return pairs + net_.postponed_share * whole < whole;
   }
 
   // The head's rows, the easiness and the shared weights.
@@ -266,11 +300,16 @@ class Walk {
 
   void add(T factor) {
     add_scaled(total_.onto_hidden.data(), onto_hidden_.data(), net_.gates * net_.hidden, factor);
-    add_scaled(total_.onto_input.data(), onto_input_.data(), net_.gates * net_.embedding, factor);
+    if (!postponed_)
+      add_scaled(total_.onto_input.data(), onto_input_.data(), net_.gates * net_.embedding, factor);
     add_scaled(total_.bias.data(), onto_bias_.data(), net_.gates, factor);
-    for (int64_t i = 0; i < answer_count_; ++i)
+    for (int64_t i = 0; i < answer_count_; ++i) {
       add_scaled(&total_.answer[answers_[i] * net_.embedding], &onto_answer_[i * net_.embedding],
                  net_.embedding, factor);
+      if (postponed_)
+        add_scaled(&total_.of_answer[answers_[i] * net_.gates],
+                   &of_answer_[i * net_.gates_distance], net_.gates, factor);
+    }
     for (int64_t i = 0; i < skill_count_; ++i) {
       add_scaled(&total_.head[skills_[i] * net_.hidden], &onto_head_[i * net_.hidden], net_.hidden,
                  factor);
@@ -294,8 +333,10 @@ class Walk {
   // One student's: distinct answers and skills, and the gradient.
   Buffer<int32_t> answer_seen_, answers_;
   Buffer<T> of_answer_, answer_inputs_, onto_answer_;
+  Buffer<double> wide_gates_, wide_inputs_;
   Buffer<int32_t> skill_seen_, skills_;
   Buffer<T> onto_head_, onto_easiness_;
   Buffer<T> onto_hidden_, onto_input_, onto_bias_, onto_shared_;
   int64_t answer_count_ = 0, skill_count_ = 0;
+  bool postponed_ = false;
 };

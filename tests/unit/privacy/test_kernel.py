@@ -149,6 +149,18 @@ def test_a_poisoned_table_leaves_out_only_who_read_it(
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["memory.weight_ih_l0", "memory.weight_hh_l0"])
+def test_a_poisoned_weight_leaves_out_everybody_who_used_it(name: str, poison: float) -> None:
+    given = subject(lengths=(2, 3, 9))
+    with torch.no_grad():
+        given.model.get_parameter(name)[3, 2] = poison
+    found = given.compiled(0.1)
+    assert np.isfinite(found.total).all()
+    used = [True, True, True] if name == "memory.weight_ih_l0" else [False, True, True]
+    assert (np.isfinite(found.norms) != used).all()
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
 def test_a_poisoned_feature_leaves_out_its_student(poison: float) -> None:
     given = subject("residual-dkt")
     features = ragged_history(given.students).astype(np.float64)
