@@ -185,6 +185,7 @@ class Walk {
   // Lay out one student's gradient, take its norm, add it clipped.
   void settle(int64_t s) {
     double squares = recurrent(s) + inputs(s) + head(s);
+    if (squares < 0) squares = 0;  // pairs may cancel to just below; a NaN stays
     const T norm = static_cast<T>(std::sqrt(squares));
     static_cast<T*>(task_.norms)[students_[s].index] = norm;
     const double upper = static_cast<double>(norm) * task_.norm_raise;
