@@ -7,23 +7,19 @@ what it returns has been clipped and noised and is the first value of a round th
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 
 import numpy as np
 import torch
 
+from fedtrace.client.summing import student_sums
 from fedtrace.governance.plan import Plan, RoundKind
-from fedtrace.models.interactions import Interactions, batches
+from fedtrace.models.interactions import Interactions
 from fedtrace.models.metrics import predict
-from fedtrace.models.networks import KnowledgeModel, ModelSpec, build, student_losses
+from fedtrace.models.networks import KnowledgeModel, ModelSpec, build
 from fedtrace.models.parameters import fingerprint, from_vector
 from fedtrace.privacy.discrete import NoiseShare
-from fedtrace.privacy.engine import ClippedSumEngine
 from fedtrace.privacy.histograms import noised, score_histograms
 from fedtrace.privacy.noise import RandomSource, add_gaussian_noise, poisson_sample
-
-ROWS_PER_BATCH = 128
-"""Students in one forward and backward pass: bounds the memory, does not change the result."""
 
 
 def model_spec(plan: Plan) -> ModelSpec:
@@ -49,8 +45,14 @@ class Trainer:
     def __init__(self, plan: Plan, *, source: RandomSource) -> None:
         self._plan = plan
         self._source = source
-        self._model: KnowledgeModel = build(model_spec(plan), seed=0)
-        self._engine = ClippedSumEngine(self._model)
+        spec = model_spec(plan)
+        self._model: KnowledgeModel = build(spec, seed=0)
+        self._sums = student_sums(self._model, spec)
+
+    @property
+    def engine(self) -> str:
+        """What computes the clipped sums, for reports: ``compiled (avx2)`` or ``torch``."""
+        return self._sums.name
 
     @property
     def schema_fingerprint(self) -> str:
@@ -106,15 +108,7 @@ class Trainer:
         sample = students.select(taking_part).draw_windows(
             self._plan.data.max_sequence, np.random.default_rng(seed)
         )
-        total = np.zeros(parameters.shape, dtype=np.float64)
-        for batch, rows in batches(sample, ROWS_PER_BATCH):
-            gradients = self._engine.clipped_sum(
-                partial(student_losses, self._model, batch),
-                clipping_norm=privacy.clipping_norm,
-                lengths=torch.from_numpy(sample.lengths[rows]),
-            )
-            total -= gradients.total
-        return total
+        return -self._sums.clipped_sum(sample, clipping_norm=privacy.clipping_norm)
 
     def private_histograms(self, parameters: np.ndarray, students: Interactions) -> np.ndarray:
         """Noised score histograms of held-out students, from which the server computes metrics.

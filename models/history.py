@@ -16,11 +16,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fedtrace.models.interactions import Batch
+from fedtrace.models.interactions import Batch, Interactions, batches
 
 FAST_DECAY: Final = 0.7
 SLOW_DECAY: Final = 0.9
@@ -45,6 +47,8 @@ FEATURES: Final = (
 
 COUNTS: Final = slice(0, 4)
 """The columns of ``FEATURES`` that PFA uses."""
+
+_ROWS_PER_BATCH: Final = 128
 
 
 def with_history(batch: Batch) -> Batch:
@@ -79,6 +83,17 @@ def history(batch: Batch) -> Tensor:
         ],
         dim=2,
     )
+
+
+def ragged_history(interactions: Interactions) -> npt.NDArray[np.float32]:
+    """float32 [interactions, feature]: the features of every interaction, without padding."""
+    features = np.empty((len(interactions.skills), len(FEATURES)), dtype=np.float32)
+    for batch, rows in batches(interactions, _ROWS_PER_BATCH):
+        padded = history(batch).numpy()
+        for values, row in zip(padded, rows, strict=True):
+            first, last = interactions.offsets[row : row + 2]
+            features[first:last] = values[: last - first]
+    return features
 
 
 def _success_rate(past: Tensor) -> Tensor:

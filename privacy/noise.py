@@ -213,7 +213,7 @@ def gaussian_on_grid(
             clipping_norm=clipping_norm, noise_multiplier=noise_multiplier, parameters=len(total)
         )
         multiples += np.rint(source.normal(len(total)) * (stddev / step))
-    return multiples * step
+    return multiples * step + 0.0  # a zero has one sign: -0 would tell on which side the sum was
 
 
 def require_clipping_norm(clipping_norm: float) -> None:

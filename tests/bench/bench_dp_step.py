@@ -1,64 +1,88 @@
-"""One private training step of DKT: our engine, Opacus, and no privacy at all.
+"""One private training step of DKT: our engines, Opacus, and no privacy at all.
 
-All three take the same batch through the same network and end with one flat gradient in memory.
-Single-threaded, interleaved in one process.
+All take the same students through the same network and end with one flat gradient in memory.
+Single-threaded, interleaved in one process. ``FEDTRACE_DP_STEP=grid`` measures the compiled engine
+against ``nn.LSTM`` on every size, which takes a quarter of an hour; otherwise a few sizes stand for
+all.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import statistics
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 
 import numpy as np
 import torch
+from bench.dp_steps import CLIPPING_NORM, CONTESTANTS, StepShape, peak_bytes
 from support.measurement import Measurement, interleaved_seconds, spread
-from support.students import made_up_students
-from torch import Tensor, nn
 
-from fedtrace.models.interactions import Batch, Interactions, to_batch
-from fedtrace.models.networks import DKT, student_losses
-from fedtrace.privacy.engine import ClippedSumEngine
+from fedtrace.privacy.kernel import kernel_available
 from fedtrace.privacy.noise import OsRandom, add_gaussian_noise
 
-STUDENTS, TIME, SIZE, SKILLS = 128, 200, 100, 124
-CLIPPING_NORM = 0.1
-REPETITIONS = 7
+PLAIN, OPACUS, TORCH, COMPILED = CONTESTANTS
+REPETITIONS = 5
 MILLION = 1_000_000
+MEBIBYTE = 2**20
+
+SMALL = StepShape(students=32, time=50, size=100, skills=124)
+SMALL_WIDE = StepShape(students=32, time=50, size=200, skills=124)
+LARGE = StepShape(students=128, time=200, size=100, skills=124)
+LARGE_WIDE = StepShape(students=128, time=200, size=200, skills=1000)
+SKEWED = StepShape(students=128, time=200, size=100, skills=124, skewed=True)
+SKEWED_WIDE = StepShape(students=128, time=200, size=200, skills=124, skewed=True)
+GRID = tuple(
+    StepShape(students=students, time=time, size=size, skills=skills)
+    for size, time, skills, students in product((100, 200), (50, 200), (124, 1000), (32, 128, 512))
+)
 
 
 def run() -> list[Measurement]:
-    """Steps on full-length and on skewed students, and the noise."""
+    """Steps on full-length and on skewed students, their memory, and the noise."""
     torch.set_num_threads(1)
-    skewed = np.clip(np.random.default_rng(0).lognormal(3.5, 1, STUDENTS), 2, TIME).astype(int)
+    if os.environ.get("FEDTRACE_DP_STEP") == "grid":
+        return [each for shape in GRID for each in _steps(shape, [PLAIN, COMPILED])]
     return [
-        *_steps(made_up_students([TIME] * STUDENTS, skills=SKILLS), "full length"),
-        *_steps(made_up_students(skewed.tolist(), skills=SKILLS), "skewed lengths"),
+        *_steps(SMALL, [PLAIN, OPACUS, TORCH, COMPILED]),
+        *_steps(SMALL_WIDE, [PLAIN, OPACUS, COMPILED]),
+        *_steps(LARGE, [PLAIN, OPACUS, TORCH, COMPILED]),
+        *_steps(LARGE_WIDE, [PLAIN, COMPILED]),
+        *_steps(SKEWED, [PLAIN, TORCH, COMPILED]),
+        *_steps(SKEWED_WIDE, [PLAIN, COMPILED]),
+        *_memory(SMALL),
+        *_memory(LARGE),
         _noise(),
     ]
 
 
-def _steps(students: Interactions, label: str) -> list[Measurement]:
-    batch, lengths = to_batch(students), torch.from_numpy(students.lengths)
-    plain, opacus, ours = (
-        f"step/{name} ({label})" for name in ("nn.LSTM without privacy", "Opacus DPLSTM", "ours")
+def _steps(shape: StepShape, contestants: Sequence[str]) -> list[Measurement]:
+    """Each contestant's time, and each of ours against each of the others'."""
+    present = [name for name in contestants if name != COMPILED or kernel_available()]
+    ours = [name for name in present if name in (TORCH, COMPILED)]
+    others = [name for name in present if name in (PLAIN, OPACUS)]
+    seconds = interleaved_seconds(
+        {_name(name, shape): CONTESTANTS[name](shape) for name in (*others, *ours)},
+        repetitions=REPETITIONS,
     )
-    contestants = {
-        plain: _without_privacy(batch),
-        opacus: _opacus(batch),
-        ours: _ours(batch, lengths),
-    }
-    seconds = interleaved_seconds(contestants, repetitions=REPETITIONS)
     return [
-        _measurement(seconds, plain),
-        _measurement(seconds, opacus, baseline=plain),
-        _measurement(seconds, ours, baseline=opacus),
-        _measurement(seconds, ours, baseline=plain, suffix=", against nn.LSTM"),
+        *(_measurement(seconds, _name(name, shape)) for name in others),
+        *(
+            _measurement(seconds, _name(mine, shape), baseline=_name(theirs, shape))
+            for mine in ours
+            for theirs in others
+        ),
     ]
 
 
+def _name(contestant: str, shape: StepShape) -> str:
+    return f"dp_step/{contestant} ({shape})"
+
+
 def _measurement(
-    seconds: Mapping[str, list[float]], name: str, *, baseline: str | None = None, suffix: str = ""
+    seconds: Mapping[str, list[float]], name: str, *, baseline: str | None = None
 ) -> Measurement:
     values = [1000 * second for second in seconds[name]]
     ratio = None
@@ -66,6 +90,7 @@ def _measurement(
         # Of neighbours in time, so that a busy machine does not tilt it.
         pairs = zip(seconds[baseline], seconds[name], strict=True)
         ratio = statistics.median(theirs / mine for theirs, mine in pairs)
+    suffix = "" if baseline is None else f", against {baseline.partition(' (')[0][8:]}"
     return Measurement(
         name=name + suffix,
         value=statistics.median(values),
@@ -76,66 +101,28 @@ def _measurement(
     )
 
 
-def _model() -> DKT:
-    torch.manual_seed(0)
-    return DKT(SKILLS, embedding_size=SIZE, hidden_size=SIZE)
-
-
-def _without_privacy(batch: Batch) -> Callable[[], object]:
-    model = _model()
-
-    def step() -> None:
-        model.zero_grad()
-        torch.autograd.backward(student_losses(model, batch).sum())
-
-    return step
-
-
-def _ours(batch: Batch, lengths: Tensor) -> Callable[[], object]:
-    model = _model()
-    engine = ClippedSumEngine(model)
-    return lambda: engine.clipped_sum(
-        lambda: student_losses(model, batch), clipping_norm=CLIPPING_NORM, lengths=lengths
-    )
-
-
-class _Losses(nn.Module):
-    """Per-student losses as one module, as Opacus wants it."""
-
-    def __init__(self, model: DKT) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Batch) -> Tensor:
-        return student_losses(self.model, batch)
-
-
-def _opacus(batch: Batch) -> Callable[[], object]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of deprecated modules that Opacus imports
-        from opacus.grad_sample import GradSampleModule
-        from opacus.layers import DPLSTM
-        from opacus.optimizers import DPOptimizer
-
-    model = _model()
-    model.memory = DPLSTM(SIZE, SIZE, batch_first=True)
-    module = GradSampleModule(_Losses(model), batch_first=True, loss_reduction="sum")
-    optimiser = DPOptimizer(
-        torch.optim.SGD(module.parameters(), lr=0.0),
-        noise_multiplier=0.0,
-        max_grad_norm=CLIPPING_NORM,
-        expected_batch_size=STUDENTS,
-        loss_reduction="sum",
-    )
-
-    def step() -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Opacus warns about its own hooks
-            optimiser.zero_grad()
-            module(batch).sum().backward()
-            optimiser.clip_and_accumulate()
-
-    return step
+def _memory(shape: StepShape) -> list[Measurement]:
+    """The peak of one step, each in a process of its own."""
+    contestants = [PLAIN, *([COMPILED] if kernel_available() else [])]
+    with ProcessPoolExecutor(
+        max_workers=1, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
+    ) as pool:
+        peaks = {
+            name: [pool.submit(peak_bytes, name, shape).result() / MEBIBYTE for _ in range(2)]
+            for name in contestants
+        }
+    plain = statistics.mean(peaks[PLAIN])
+    return [
+        Measurement(
+            name=f"dp_step/memory of {name} ({shape})",
+            value=statistics.mean(values),
+            unit="MiB",
+            spread=max(values) - min(values),
+            baseline=None if name == PLAIN else f"dp_step/memory of {PLAIN} ({shape})",
+            ratio=None if name == PLAIN else plain / statistics.mean(values),
+        )
+        for name, values in peaks.items()
+    ]
 
 
 def _noise() -> Measurement:
