@@ -19,6 +19,8 @@ from torch.nn import functional
 
 from fedtrace.models.history import COUNTS, FEATURES, history, with_history
 from fedtrace.models.interactions import Batch
+from fedtrace.models.scaling import SCALE, scaled
+from fedtrace.models.surprise import SURPRISES, surprises
 
 Architecture = Literal["dkt", "pfa", "shared-logistic", "residual-dkt"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
@@ -107,24 +109,33 @@ class PFA(KnowledgeModel):
 class SharedLogistic(KnowledgeModel):
     """Logistic regression on rich history features whose weights all skills share.
 
-    14 shared weights (13 features and an intercept) and one easiness a skill: so few parameters
-    lose almost nothing to the noise of a small epsilon. The features are described, with their
-    sources, in ``fedtrace.models.history``.
+    19 shared weights, one level and one easiness a skill: so few parameters lose almost nothing
+    to the noise of a small epsilon. Level and easiness together are what an average student is
+    expected to do, and the features are the student's history (``fedtrace.models.history``) and
+    how far the student's answers differed from that expectation (``fedtrace.models.surprise``).
+
+    The features have mean 0 and the same small spread (``fedtrace.models.scaling``). A student's
+    gradient is clipped as a whole, and noise is the same in every coordinate: large features
+    would leave the easiness of the skills, which needs the precision, a small part of the norm.
     """
 
     def __init__(self, skills: int) -> None:
         super().__init__(skills)
-        self.shared = nn.Linear(len(FEATURES), 1)
+        self.shared = nn.Linear(len(FEATURES) + len(SURPRISES), 1, bias=False)
+        self.level = nn.Linear(1, 1, bias=False)
         self.easiness = nn.Embedding(skills, 1)
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, batch: Batch) -> Tensor:
         """See ``KnowledgeModel.forward``."""
-        return _column(self.shared(history(batch))) + _column(self.easiness(batch.skills))
+        one = batch.correct.new_full((*batch.skills.shape, 1), SCALE)
+        average = _column(self.level(one)) + _column(self.easiness(batch.skills))
+        past = torch.cat([history(batch), surprises(batch.correct, torch.sigmoid(average))], dim=2)
+        return average + _column(self.shared(scaled(past)))
 
     def prepare(self, batch: Batch) -> Batch:
-        """Compute the features once."""
+        """Compute the history once."""
         return with_history(batch)
 
 
