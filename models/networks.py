@@ -17,16 +17,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedtrace.models.history import COUNTS, FEATURES, history, with_history
+from fedtrace.models.history import COUNTS, history, with_history
 from fedtrace.models.interactions import Batch
-from fedtrace.models.scaling import SCALE, scaled
-from fedtrace.models.surprise import SURPRISES, surprises
+from fedtrace.models.scaling import COLUMNS, SCALE, scaled
+from fedtrace.models.surprise import surprises
 
 Architecture = Literal["dkt", "pfa", "shared-logistic", "residual-dkt"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 HEAD_STDDEV = 0.1
 """Spread of a fresh DKT head: small, so that the first predictions are near one half."""
+
+
+SLOPES = ("log_wins_skill", "log_failures_skill", "last_answer_other_skill", "ability")
+"""Features whose weight ``SharedLogistic`` lets each skill vary."""
+
+SLOPE_GAIN = 1.5
+"""Raises the spread of a slope's feature from 0.2 to 0.3: slopes vary less than easiness, and a
+column's spread under early stopping is what is believed of its weight beforehand."""
+
+_SLOPE_COLUMNS = [COLUMNS.index(name) for name in SLOPES]
 
 
 class KnowledgeModel(nn.Module, ABC):
@@ -109,10 +119,12 @@ class PFA(KnowledgeModel):
 class SharedLogistic(KnowledgeModel):
     """Logistic regression on rich history features whose weights all skills share.
 
-    19 shared weights, one level and one easiness a skill: so few parameters lose almost nothing
-    to the noise of a small epsilon. Level and easiness together are what an average student is
-    expected to do, and the features are the student's history (``fedtrace.models.history``) and
-    how far the student's answers differed from that expectation (``fedtrace.models.surprise``).
+    19 shared weights and a level, and five parameters a skill: its easiness, and how its slopes on
+    four of the features differ from the shared ones (the discrimination of Birnbaum's model on
+    ability, 1968; a skill's own weights for wins and failures as in ``PFA``). Level and easiness
+    together are what an average student is expected to do; the features are the student's history
+    (``fedtrace.models.history``) and how far the student's answers differed from that expectation
+    (``fedtrace.models.surprise``).
 
     The features have mean 0 and the same small spread (``fedtrace.models.scaling``). A student's
     gradient is clipped as a whole, and noise is the same in every coordinate: large features
@@ -121,18 +133,21 @@ class SharedLogistic(KnowledgeModel):
 
     def __init__(self, skills: int) -> None:
         super().__init__(skills)
-        self.shared = nn.Linear(len(FEATURES) + len(SURPRISES), 1, bias=False)
+        self.shared = nn.Linear(len(COLUMNS), 1, bias=False)
         self.level = nn.Linear(1, 1, bias=False)
-        self.easiness = nn.Embedding(skills, 1)
+        self.easiness_slopes = nn.Embedding(skills, 1 + len(SLOPES))
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, batch: Batch) -> Tensor:
         """See ``KnowledgeModel.forward``."""
         one = batch.correct.new_full((*batch.skills.shape, 1), SCALE)
-        average = _column(self.level(one)) + _column(self.easiness(batch.skills))
-        past = torch.cat([history(batch), surprises(batch.correct, torch.sigmoid(average))], dim=2)
-        return average + _column(self.shared(scaled(past)))
+        of_skill: Tensor = self.easiness_slopes(batch.skills)
+        average = _column(self.level(one)) + of_skill[..., 0]
+        surprised = surprises(batch.correct, torch.sigmoid(average))
+        past = scaled(torch.cat([history(batch), surprised], dim=2))
+        own: Tensor = (of_skill[..., 1:] * past[..., _SLOPE_COLUMNS]).sum(dim=2)
+        return average + _column(self.shared(past)) + SLOPE_GAIN * own
 
     def prepare(self, batch: Batch) -> Batch:
         """Compute the history once."""

@@ -17,6 +17,9 @@ from torch import Tensor
 from fedtrace.models.history import FEATURES
 from fedtrace.models.surprise import SURPRISES
 
+COLUMNS: Final = (*FEATURES, *SURPRISES)
+"""Names of the features that are scaled here, in order."""
+
 SCALE: Final = 0.2
 """Spread of a scaled feature. Easiness enters with 1: a student meets few skills, and the noise on
 each of them matters far more than the noise on weights that every interaction teaches."""
@@ -46,13 +49,13 @@ TYPICAL: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
 )
 """Mean and standard deviation of each feature over the predicted answers."""
 
-_MEANS, _SPREADS = torch.tensor([TYPICAL[name] for name in (*FEATURES, *SURPRISES)]).unbind(dim=1)
+_MEANS, _SPREADS = torch.tensor([TYPICAL[name] for name in COLUMNS]).unbind(dim=1)
 
 
 def scaled(features: Tensor) -> Tensor:
     """float32 [row, time, feature]: about mean 0 and spread ``SCALE``.
 
     Args:
-        features: float32 [row, time, feature], the columns of ``FEATURES`` and ``SURPRISES``.
+        features: float32 [row, time, feature], in the order of ``COLUMNS``.
     """
     return (features - _MEANS) / _SPREADS * SCALE

@@ -2,13 +2,11 @@
 
 import torch
 
-from fedtrace.models.history import FEATURES, history
+from fedtrace.models.history import history
 from fedtrace.models.interactions import Interactions, to_batch
-from fedtrace.models.scaling import SCALE, TYPICAL, scaled
+from fedtrace.models.scaling import COLUMNS, SCALE, TYPICAL, scaled
 from fedtrace.models.simulator import simulate_schools
-from fedtrace.models.surprise import SURPRISES, surprises
-
-COLUMNS = (*FEATURES, *SURPRISES)
+from fedtrace.models.surprise import surprises
 
 
 def test_constants_name_every_feature_in_order() -> None:
