@@ -35,7 +35,8 @@ class PersonalSettings:
     """How a school trains its own model.
 
     Attributes:
-        pull: precision of the pull towards the released model, or towards zero without one.
+        pull: precision of the pull towards the released model.
+        prior: precision of the pull towards zero where there is no released model.
         least_students: fewer students train no network.
         networks: how many are averaged with layer 1.
         width: of their embedding and state.
@@ -46,8 +47,9 @@ class PersonalSettings:
     """
 
     pull: float = 3.0
+    prior: float = 1.0
     least_students: int = 40
-    networks: int = 3
+    networks: int = 2
     width: int = 32
     embedding_stddev: float = 0.1
     network_pull: float = 5.0
@@ -108,13 +110,14 @@ def personalise(
     with torch.random.fork_rng(devices=[]):
         tuned = SharedLogistic(skills)
     start = to_vector(tuned) if released is None else released
+    strength = settings.prior if released is None else settings.pull
     from_vector(tuned, start)
     fit_full_batch(
         tuned,
         train,
         iterations=_LOGISTIC_ITERATIONS,
         max_sequence=max_sequence,
-        pull=Pull(towards=start, strength=settings.pull),
+        pull=Pull(towards=start, strength=strength),
     )
     enough = len(train) >= settings.least_students
     networks = [
