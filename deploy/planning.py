@@ -14,7 +14,13 @@ from safetensors.numpy import save
 
 from fedtrace.client.bundle import fab_digest
 from fedtrace.client.ingest.catalogue import Catalogue
-from fedtrace.deploy.simulation.defaults import DEFAULTS, TrainingDefaults
+from fedtrace.deploy.simulation.defaults import (
+    DELTA,
+    MOMENTUM,
+    Consortium,
+    TrainingDefaults,
+    training_defaults,
+)
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.plan import (
     AggregationSection,
@@ -39,7 +45,6 @@ from fedtrace.models.networks import Architecture, ModelSpec, build
 from fedtrace.models.parameters import fingerprint, to_vector
 from fedtrace.privacy.accounting import GaussianEvent, calibrate_noise
 
-DELTA = 1e-5
 EVALUATION_SHARE = 0.15
 """Part of epsilon that the evaluation alone may spend; composition makes it cost less."""
 EVALUATION_BINS = 20
@@ -159,8 +164,17 @@ def _training_like(like: Plan, job: Job) -> _Training:
 
 
 def _default_training(job: Job) -> _Training:
-    defaults = DEFAULTS[job.architecture]
-    rounds = defaults.rounds if job.rounds is None else job.rounds
+    defaults = training_defaults(
+        job.architecture,
+        Consortium(
+            schools=len(job.schools),
+            students=job.planned_students,
+            skills=len(job.catalogue),
+            epsilon=job.epsilon,
+            trust_mode=job.trust_mode,
+        ),
+        rounds=job.rounds,
+    )
     evaluation_noise = calibrate_noise(
         target_epsilon=EVALUATION_SHARE * job.epsilon, delta=DELTA, sampling_rate=1.0, rounds=1
     )
@@ -172,20 +186,20 @@ def _default_training(job: Job) -> _Training:
             embedding_size=defaults.embedding_size,
         ),
         max_sequence=MAX_SEQUENCE,
-        rounds=rounds,
-        privacy=_privacy(job, defaults, rounds=rounds, evaluation_noise=evaluation_noise),
+        rounds=defaults.rounds,
+        privacy=_privacy(job, defaults, evaluation_noise),
         secure_sum=(
             SecureSumSection(protocol="fedtrace-secure-sum/1", colluding=0)
             if job.trust_mode == "distributed"
             else None
         ),
         aggregation=AggregationSection(
-            optimiser="adam",
+            optimiser=defaults.optimiser,
             learning_rate=defaults.learning_rate,
-            momentum=0.9,
+            momentum=MOMENTUM,
             second_momentum=SECOND_MOMENTUM,
             stability=1e-8,
-            average_last=min(defaults.average_last, max(1, rounds // 2)),
+            average_last=defaults.average_last,
         ),
         evaluation=EvaluationSection(noise_multiplier=evaluation_noise, bins=EVALUATION_BINS),
     )
@@ -218,9 +232,7 @@ def _data(catalogue: Catalogue, max_sequence: int) -> DataSection:
     )
 
 
-def _privacy(
-    job: Job, defaults: TrainingDefaults, *, rounds: int, evaluation_noise: float
-) -> PrivacySection:
+def _privacy(job: Job, defaults: TrainingDefaults, evaluation_noise: float) -> PrivacySection:
     evaluation = GaussianEvent(noise_multiplier=evaluation_noise, sampling_rate=1.0, count=1)
     return PrivacySection(
         unit="student",
@@ -232,7 +244,7 @@ def _privacy(
             target_epsilon=job.epsilon,
             delta=DELTA,
             sampling_rate=defaults.sampling_rate,
-            rounds=rounds,
+            rounds=defaults.rounds,
             extra=[evaluation],
         ),
         sampling_rate=defaults.sampling_rate,

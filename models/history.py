@@ -1,8 +1,8 @@
 """What a student's past says about the next answer: the features of the logistic models.
 
 A feature at time t uses interactions before t and the skill asked at t, of the same row only.
-All of it is two segmented scans, one over the row and one over the row sorted by skill, so that
-long histories cost log2(time) vector operations instead of a loop.
+All of it is segmented scans over the row and over the row sorted by skill
+(``fedtrace.models.scan``), so that long histories cost log2(time) vector operations.
 
 Sources: wins and failures are Performance Factors Analysis (Pavlik, Cen and Koedinger 2009,
 "Performance Factors Analysis: a new alternative to Knowledge Tracing"); decayed success is R-PFA's
@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from fedtrace.models.interactions import Batch, Interactions, batches
+from fedtrace.models.scan import sums_before
 
 FAST_DECAY: Final = 0.7
 SLOW_DECAY: Final = 0.9
@@ -42,8 +42,14 @@ FEATURES: Final = (
     "same_skill",
     "success_rate_skill",
     "success_rate_overall",
+    "log_gap_skill",
+    "seen_skill",
+    "log_run",
 )
-"""Names of the columns. All are 0 where there is no past, so that 0 means "nothing known"."""
+"""Names of the columns. All are 0 where there is no past, so that 0 means "nothing known".
+
+The gap counts answers since the last one on the skill, the run the answers without a break on it.
+"""
 
 COUNTS: Final = slice(0, 4)
 """The columns of ``FEATURES`` that PFA uses."""
@@ -63,15 +69,18 @@ def history(batch: Batch) -> Tensor:
     right = batch.correct
     signed = 2 * right - 1
     answers = torch.stack([right, 1 - right, signed, signed], dim=2)  # [row, time, 4]
-    on_skill = _on_same_skill(answers, batch.skills)
-    overall = _past(answers, torch.arange(right.shape[1]).expand_as(right))
+    time = torch.arange(right.shape[1]).expand_as(right)
+    on_skill, gap = _on_same_skill(answers, batch.skills)
+    overall = _past(answers, time)
 
     same = torch.zeros_like(right)
     same[:, 1:] = (batch.skills[:, 1:] == batch.skills[:, :-1]).to(right.dtype)
+    run = time - torch.where(same == 0, time, 0).cummax(dim=1).values
     last = torch.zeros_like(right)
     last[:, 1:] = signed[:, :-1]
     recent = torch.stack([last * same, last * (1 - same), same], dim=2)
     rates = torch.stack([_success_rate(on_skill), _success_rate(overall)], dim=2)
+    spacing = torch.stack([gap.clamp(min=1).log(), (gap > 0).to(right.dtype), run.log1p()], dim=2)
     return torch.cat(
         [
             on_skill[..., :2].log1p(),
@@ -80,6 +89,7 @@ def history(batch: Batch) -> Tensor:
             overall[..., 2:],
             recent,
             rates,
+            spacing,
         ],
         dim=2,
     )
@@ -102,16 +112,26 @@ def _success_rate(past: Tensor) -> Tensor:
     return (wins + 1) / (wins + failures + 2) - 0.5
 
 
-def _on_same_skill(answers: Tensor, skills: Tensor) -> Tensor:
-    """``_past`` over each row's earlier answers on the skill asked now."""
+def _on_same_skill(answers: Tensor, skills: Tensor) -> tuple[Tensor, Tensor]:
+    """What each row's earlier answers on the skill asked now say.
+
+    Returns:
+        Their ``_past``, [row, time, 4], and how many interactions ago the last of them was, int64
+        [row, time], 0 where there is none.
+    """
     by_skill = torch.argsort(skills, dim=1, stable=True)  # keeps time order within a skill
     grouped = skills.gather(1, by_skill)
-    time = torch.arange(skills.shape[1]).expand_as(skills)
+    place = torch.arange(skills.shape[1]).expand_as(skills)
     begins = torch.ones_like(grouped, dtype=torch.bool)
     begins[:, 1:] = grouped[:, 1:] != grouped[:, :-1]
-    rank = time - torch.where(begins, time, 0).cummax(dim=1).values
+    rank = place - torch.where(begins, place, 0).cummax(dim=1).values
+    gap = torch.where(begins, 0, by_skill - by_skill.roll(1, dims=1))
     index = by_skill[..., None].expand_as(answers)
-    return torch.zeros_like(answers).scatter(1, index, _past(answers.gather(1, index), rank))
+    past = _past(answers.gather(1, index), rank)
+    return (
+        torch.zeros_like(answers).scatter(1, index, past),
+        torch.zeros_like(gap).scatter(1, by_skill, gap),
+    )
 
 
 def _past(answers: Tensor, rank: Tensor) -> Tensor:
@@ -125,16 +145,5 @@ def _past(answers: Tensor, rank: Tensor) -> Tensor:
         float32 [row, time, 4]: two counts, and two means of -1 and 1 whose weights decay and
         sum to at most 1, so that a short past stays close to 0.
     """
-    decay = torch.tensor([1.0, 1.0, FAST_DECAY, SLOW_DECAY])
     scale = torch.tensor([1.0, 1.0, 1 - FAST_DECAY, 1 - SLOW_DECAY])
-    # Hillis and Steele 1986: after the step with shift k, a cell sums its last 2k answers.
-    total, shift = answers, 1
-    longest = int(rank.max()) if rank.numel() else 0
-    while shift <= longest:
-        earlier = total[:, :-shift] * (decay**shift) * (rank[:, shift:, None] >= shift)
-        total = torch.cat([total[:, :shift], total[:, shift:] + earlier], dim=1)
-        shift *= 2
-    # The cell before, and not this one less its own answer: rounding would keep a trace of it.
-    before = functional.pad(total[:, :-1], (0, 0, 1, 0))
-    past: Tensor = before * (rank > 0)[..., None] * scale
-    return past
+    return sums_before(answers, rank, decay=(1.0, 1.0, FAST_DECAY, SLOW_DECAY)) * scale

@@ -19,6 +19,8 @@ from torch.nn import functional
 
 from fedtrace.models.history import COUNTS, FEATURES, history, with_history
 from fedtrace.models.interactions import Batch
+from fedtrace.models.scaling import COLUMNS, SCALE, scaled
+from fedtrace.models.surprise import surprises
 
 Architecture = Literal["dkt", "pfa", "shared-logistic", "residual-dkt"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
@@ -30,6 +32,14 @@ HEAD_STDDEV = 0.1
 SHARED_COUNTS = 0.35
 """What PFA's shared weights see of the counts: more, and they would use up a student's clipped
 gradient, which has to teach the skills' easiness too."""
+SLOPES = ("log_wins_skill", "log_failures_skill", "last_answer_other_skill", "ability")
+"""Features whose weight ``SharedLogistic`` lets each skill vary."""
+
+SLOPE_GAIN = 1.5
+"""Raises the spread of a slope's feature from 0.2 to 0.3: slopes vary less than easiness, and a
+column's spread under early stopping is what is believed of its weight beforehand."""
+
+_SLOPE_COLUMNS = [COLUMNS.index(name) for name in SLOPES]
 
 
 class KnowledgeModel(nn.Module, ABC):
@@ -112,29 +122,62 @@ class PFA(KnowledgeModel):
 class SharedLogistic(KnowledgeModel):
     """Logistic regression on rich history features whose weights all skills share.
 
-    14 shared weights (13 features and an intercept) and one easiness a skill: so few parameters
-    lose almost nothing to the noise of a small epsilon. The features are described, with their
-    sources, in ``fedtrace.models.history``.
+    19 shared weights and a level, and five parameters a skill: its easiness, and how its slopes on
+    four of the features differ from the shared ones (the discrimination of Birnbaum's model on
+    ability, 1968; a skill's own weights for wins and failures as in ``PFA``). Level and easiness
+    together are what an average student is expected to do; the features are the student's history
+    (``fedtrace.models.history``) and how far the student's answers differed from that expectation
+    (``fedtrace.models.surprise``).
+
+    The features have mean 0 and the same small spread (``fedtrace.models.scaling``). A student's
+    gradient is clipped as a whole, and noise is the same in every coordinate: large features
+    would leave the easiness of the skills, which needs the precision, a small part of the norm.
     """
 
     def __init__(self, skills: int) -> None:
         super().__init__(skills)
+        self.shared = nn.Linear(len(COLUMNS), 1, bias=False)
+        self.level = nn.Linear(1, 1, bias=False)
+        self.easiness_slopes = nn.Embedding(skills, 1 + len(SLOPES))
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """See ``KnowledgeModel.forward``."""
+        one = batch.correct.new_full((*batch.skills.shape, 1), SCALE)
+        of_skill: Tensor = self.easiness_slopes(batch.skills)
+        average = _column(self.level(one)) + of_skill[..., 0]
+        surprised = surprises(batch.correct, torch.sigmoid(average))
+        past = scaled(torch.cat([history(batch), surprised], dim=2))
+        own: Tensor = (of_skill[..., 1:] * past[..., _SLOPE_COLUMNS]).sum(dim=2)
+        return average + _column(self.shared(past)) + SLOPE_GAIN * own
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Compute the history once."""
+        return with_history(batch)
+
+
+class LinearBase(nn.Module):
+    """Logistic regression on history features with one weight each, and an easiness a skill.
+
+    What ``SharedLogistic`` is without its slopes and surprises. Its gradient is the features
+    themselves, which the compiled engine relies on.
+    """
+
+    def __init__(self, skills: int) -> None:
+        super().__init__()
         self.shared = nn.Linear(len(FEATURES), 1)
         self.easiness = nn.Embedding(skills, 1)
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, batch: Batch) -> Tensor:
-        """See ``KnowledgeModel.forward``."""
+        """float32 [row, time]: the base's logit."""
         return _column(self.shared(history(batch))) + _column(self.easiness(batch.skills))
-
-    def prepare(self, batch: Batch) -> Batch:
-        """Compute the features once."""
-        return with_history(batch)
 
 
 class ResidualDKT(KnowledgeModel):
-    """``SharedLogistic`` plus what a small DKT adds to its logit.
+    """A logistic base on history features plus what a small DKT adds to its logit.
 
     The correction's head starts at zero, so that training starts from the base's predictions and
     the LSTM only has to learn what the features miss.
@@ -147,7 +190,7 @@ class ResidualDKT(KnowledgeModel):
 
     def __init__(self, skills: int, *, embedding_size: int, hidden_size: int) -> None:
         super().__init__(skills)
-        self.base = SharedLogistic(skills)
+        self.base = LinearBase(skills)
         self.answered = nn.Embedding(2 * skills, embedding_size)
         self.memory = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.correction = nn.Embedding(skills, hidden_size)

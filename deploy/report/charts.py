@@ -22,7 +22,7 @@ GUESSING = 0.5
 
 _COMPARED: tuple[Condition, ...] = (
     "private",
-    "private_finetuned",
+    "personalised",
     "local_only",
     "centralised",
     "federated_finetuned",

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 Condition = Literal[
     "private",
-    "private_finetuned",
+    "personalised",
     "federated",
     "federated_finetuned",
     "local_only",
@@ -39,10 +39,10 @@ CONDITIONS: Mapping[Condition, ConditionText] = {
         title="Together, protected",
         sentence="The schools trained one model; clipping and noise protect every student.",
     ),
-    "private_finetuned": ConditionText(
+    "personalised": ConditionText(
         title="Protected, then adjusted at school",
-        sentence="The protected model, adjusted by each school on its own students; the adjustment "
-        "never leaves the school, so it costs no privacy.",
+        sentence="The protected model, adjusted by each school on its own students, with networks "
+        "of its own on top; these never leave the school, so they cost no privacy.",
     ),
     "federated": ConditionText(
         title="Together, unprotected",
@@ -54,7 +54,8 @@ CONDITIONS: Mapping[Condition, ConditionText] = {
     ),
     "local_only": ConditionText(
         title="Each school alone",
-        sentence="Every school trained its own model on its own students and shared nothing.",
+        sentence="Every school trained its own model on its own students in the same way and "
+        "shared nothing.",
     ),
     "centralised": ConditionText(
         title="All records pooled",

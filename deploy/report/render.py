@@ -67,7 +67,7 @@ def render_page(report: Report) -> str:
 
 def headline(report: Report) -> Scores | None:
     """The scores of what schools would use: private and adjusted, else private, else any."""
-    for name in ("private_finetuned", "private", *CONDITIONS):
+    for name in ("personalised", "private", *CONDITIONS):
         if name in report.metrics:
             return report.metrics[name].pooled
     return None
@@ -79,7 +79,7 @@ def gains(report: Report) -> dict[str, float]:
     Empty where the run did not measure both.
     """
     alone = report.metrics.get("local_only")
-    joined = report.metrics.get("private_finetuned") or report.metrics.get("private")
+    joined = report.metrics.get("personalised") or report.metrics.get("private")
     if alone is None or joined is None:
         return {}
     found = {}

@@ -3,7 +3,8 @@
 All of it happens in one process on data that a real consortium could never bring together. Every
 opponent is made as strong as its kind allows, because beating a weak one says nothing:
 
-``local_only``           each school alone, with a prior around zero
+``local_only``           each school alone, with everything that ``fedtrace.models.personal`` can do
+                         without a released model; the same whatever the architecture
 ``centralised``          one model on everybody's pooled records
 ``federated``            each round every school sends the exact gradient of its own students, and
                          the server takes an Adam step: what full participation without clipping
@@ -23,7 +24,8 @@ import numpy.typing as npt
 import torch
 
 from fedtrace.deploy.report.model import Condition, ConditionScores
-from fedtrace.deploy.simulation.scoring import scores
+from fedtrace.deploy.simulation.personalised import personalised
+from fedtrace.deploy.simulation.scoring import condition_scores
 from fedtrace.deploy.simulation.split import MAX_SEQUENCE, SchoolSplit
 from fedtrace.models.fitting import (
     Pull,
@@ -34,7 +36,7 @@ from fedtrace.models.fitting import (
     prepared_batches,
 )
 from fedtrace.models.interactions import Batch, Interactions
-from fedtrace.models.metrics import evaluate, predict
+from fedtrace.models.metrics import predict
 from fedtrace.models.networks import (
     DKT,
     Architecture,
@@ -65,11 +67,9 @@ class BaselineSettings:
         prior: precision of the prior around zero, pooled or federated.
         rounds: of the federation.
         learning_rate: of the server's Adam; falls to zero over the rounds.
-        local_prior: precision of the prior around zero, one school alone.
         pull: precision of the pull towards the global model in fine-tuning.
         phases: of training by minibatches on pooled records; empty for the logistic models, whose
             exact optimum is found.
-        local_phases: likewise for one school alone, which overfits sooner.
         finetune_phases: likewise for fine-tuning.
     """
 
@@ -78,10 +78,8 @@ class BaselineSettings:
     prior: float
     rounds: int
     learning_rate: float
-    local_prior: float
     pull: float
     phases: Phases = ()
-    local_phases: Phases = ()
     finetune_phases: Phases = ()
 
 
@@ -93,10 +91,8 @@ SETTINGS: Mapping[Architecture, BaselineSettings] = MappingProxyType(
             prior=3,
             rounds=80,
             learning_rate=0.03,
-            local_prior=1,
             pull=5,
             phases=((0.01, 5), (0.003, 5), (0.001, 4)),
-            local_phases=((0.01, 8), (0.003, 4)),
             finetune_phases=((0.003, 5),),
         ),
         "residual-dkt": BaselineSettings(
@@ -104,16 +100,12 @@ SETTINGS: Mapping[Architecture, BaselineSettings] = MappingProxyType(
             prior=10,
             rounds=100,
             learning_rate=0.02,
-            local_prior=5,
             pull=15,
             phases=((0.01, 6), (0.003, 6)),
-            local_phases=((0.01, 6), (0.003, 6)),
             finetune_phases=((0.003, 5),),
         ),
-        "pfa": BaselineSettings(prior=1, rounds=100, learning_rate=0.05, local_prior=3, pull=5),
-        "shared-logistic": BaselineSettings(
-            prior=1, rounds=100, learning_rate=0.05, local_prior=3, pull=5
-        ),
+        "pfa": BaselineSettings(prior=1, rounds=100, learning_rate=0.05, pull=5),
+        "shared-logistic": BaselineSettings(prior=0.3, rounds=100, learning_rate=0.1, pull=3),
     }
 )
 """Set in some twenty trials, DKT's on validation students; docs/measurements.md has the results."""
@@ -134,12 +126,10 @@ def compare(
     wide = replace(spec, hidden_size=settings.width, embedding_size=settings.width)
     bench = _Bench(splits, wide, settings, seed, tick)
     shared = bench.federated()
-    alone = bench.everywhere(towards=None)
-    tuned = bench.everywhere(towards=shared)
     return {
         "federated": bench.judge(dict.fromkeys(splits, shared)),
-        "federated_finetuned": bench.judge(tuned),
-        "local_only": bench.judge(alone),
+        "federated_finetuned": bench.judge(bench.finetuned(shared)),
+        "local_only": personalised(splits, None, spec.skills, seed=seed, tick=tick),
         "centralised": bench.judge(dict.fromkeys(splits, bench.centralised())),
     }
 
@@ -189,19 +179,14 @@ class _Bench:
         self._descend(model, everyone, pull, self.settings.phases)
         return to_vector(model)
 
-    def everywhere(self, *, towards: Vector | None) -> dict[str, Vector]:
-        """One model a school: from a shared one with a pull towards it, or alone."""
+    def finetuned(self, shared: Vector) -> dict[str, Vector]:
+        """One model a school, from the shared one with a pull towards it."""
         found = {}
         for name, split in self.splits.items():
             model = self._fresh()
-            if towards is None:
-                zero = np.zeros_like(to_vector(model))
-                pull = Pull(towards=zero, strength=self.settings.local_prior)
-                self._descend(model, split.train, pull, self.settings.local_phases)
-            else:
-                from_vector(model, towards)
-                pull = Pull(towards=towards, strength=self.settings.pull)
-                self._descend(model, split.train, pull, self.settings.finetune_phases)
+            from_vector(model, shared)
+            pull = Pull(towards=shared, strength=self.settings.pull)
+            self._descend(model, split.train, pull, self.settings.finetune_phases)
             found[name] = to_vector(model)
             self.tick()
         return found
@@ -214,18 +199,8 @@ class _Bench:
             from_vector(model, parameters)
             logits, correct, _ = predict(model, self.splits[name].test, MAX_SEQUENCE)
             predictions[name] = (logits, correct)
-        pooled = evaluate(
-            np.concatenate([logits for logits, _ in predictions.values()]),
-            np.concatenate([correct for _, correct in predictions.values()]),
-        )
-        counts = {name: len(split.test) for name, split in self.splits.items()}
-        return ConditionScores(
-            pooled=scores(pooled, students=sum(counts.values())),
-            per_school={
-                name: scores(evaluate(*prediction), students=counts[name])
-                for name, prediction in predictions.items()
-                if len(prediction[0])
-            },
+        return condition_scores(
+            predictions, students={name: len(split.test) for name, split in self.splits.items()}
         )
 
     def _fresh(self) -> KnowledgeModel:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from fedtrace.client.home import open_school
@@ -45,17 +46,8 @@ def score_release(
         school: predict(model, students, max_sequence=plan.data.max_sequence)[:2]
         for school, students in tests.items()
     }
-    pooled = evaluate(
-        np.concatenate([logits for logits, _ in predictions.values()]),
-        np.concatenate([correct for _, correct in predictions.values()]),
-    )
-    return ConditionScores(
-        pooled=scores(pooled, students=sum(len(each) for each in tests.values())),
-        per_school={
-            school: scores(evaluate(*prediction), students=len(tests[school]))
-            for school, prediction in predictions.items()
-            if len(prediction[0])
-        },
+    return condition_scores(
+        predictions, students={school: len(each) for school, each in tests.items()}
     )
 
 
@@ -74,6 +66,34 @@ def held_out_students(
             cohort = school.freeze_cohort(plan, fold=Fold.TEST, now=now)
             found[name] = Interactions.from_students(school.vault.read(cohort.tokens))
     return found
+
+
+def condition_scores(
+    predictions: Mapping[str, tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]],
+    *,
+    students: Mapping[str, int],
+) -> ConditionScores:
+    """Judge one condition, pooled and school by school.
+
+    Args:
+        predictions: school -> logits and answers, each [predictions].
+        students: school -> how many test students they come from.
+
+    Raises:
+        ValueError: there is nothing to judge.
+    """
+    pooled = evaluate(
+        np.concatenate([logits for logits, _ in predictions.values()]),
+        np.concatenate([correct for _, correct in predictions.values()]),
+    )
+    return ConditionScores(
+        pooled=scores(pooled, students=sum(students.values())),
+        per_school={
+            school: scores(evaluate(*prediction), students=students[school])
+            for school, prediction in predictions.items()
+            if len(prediction[0])
+        },
+    )
 
 
 def scores(metrics: Metrics, *, students: int) -> Scores:

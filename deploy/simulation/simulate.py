@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from safetensors.numpy import load_file
+
 from fedtrace.client.home import open_school
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.sealing import StudentRecord
@@ -26,6 +28,7 @@ from fedtrace.deploy.report.model import Condition, ConditionScores, Report
 from fedtrace.deploy.simulation.answers import Answers, Columns, SchoolTable, read_answers
 from fedtrace.deploy.simulation.baselines import compare
 from fedtrace.deploy.simulation.in_process import run_in_process
+from fedtrace.deploy.simulation.personalised import personalised
 from fedtrace.deploy.simulation.schools import charter_names
 from fedtrace.deploy.simulation.scoring import score_release
 from fedtrace.deploy.simulation.split import MAX_SEQUENCE, Folds, SchoolSplit, fold_schools
@@ -101,6 +104,12 @@ def simulate(
         if outcome.model_path is not None:
             tests = {school: split.test for school, split in splits.items()}
             metrics["private"] = score_release(outcome.model_path, plan, tests)
+            if plan.model.architecture == "shared-logistic":
+                with _timed("models of the schools", seconds, phase):
+                    released = load_file(outcome.model_path)["parameters"]
+                    metrics["personalised"] = personalised(
+                        splits, released, plan.data.skills, seed=settings.seed
+                    )
         with _timed("verification", seconds, phase):
             verdict = verify_path(root)
     if settings.compare:

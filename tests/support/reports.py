@@ -19,7 +19,7 @@ START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 LEVELS: dict[Condition, float] = {
     "private": 0.709,
-    "private_finetuned": 0.733,
+    "personalised": 0.733,
     "federated": 0.725,
     "federated_finetuned": 0.734,
     "local_only": 0.731,

@@ -2,6 +2,7 @@
 
 import math
 import time
+from itertools import takewhile
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ def slowly(skills: list[int], correct: list[int]) -> list[list[float]]:
         last = past[-1] if past else None
         signed = 0 if last is None else 2 * last[1] - 1
         same = last is not None and last[0] == skill
+        before = [skills[when] for when in reversed(range(now))]
+        gap = before.index(skill) + 1 if skill in before else 0
+        run = len(list(takewhile(skill.__eq__, before)))
         rows.append(
             [
                 math.log1p(sum(on_skill)),
@@ -37,6 +41,9 @@ def slowly(skills: list[int], correct: list[int]) -> list[list[float]]:
                 same,
                 (sum(on_skill) + 1) / (len(on_skill) + 2) - 0.5,
                 (sum(overall) + 1) / (len(overall) + 2) - 0.5,
+                math.log(gap) if gap else 0,
+                gap > 0,
+                math.log1p(run),
             ]
         )
     return rows

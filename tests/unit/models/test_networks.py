@@ -109,8 +109,8 @@ def test_parameters_sit_in_layers_that_the_engine_books_each_called_once(
     assert in_leaves == sum(value.numel() for value in model.parameters())
 
 
-def test_the_shared_logistic_has_fourteen_shared_weights_and_one_a_skill() -> None:
-    assert len(to_vector(build(spec("shared-logistic"), seed=0))) == 14 + SKILLS
+def test_the_shared_logistic_has_nineteen_shared_weights_a_level_and_five_a_skill() -> None:
+    assert len(to_vector(build(spec("shared-logistic"), seed=0))) == 19 + 1 + 5 * SKILLS
 
 
 def test_residual_dkt_starts_as_its_base() -> None:

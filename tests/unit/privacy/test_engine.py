@@ -213,7 +213,7 @@ def test_a_poisoned_skill_leaves_out_only_who_met_it(architecture: Architecture)
     module, data = model(architecture), batch()
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            if name.endswith(("easiness.weight", "failures.weight")):
+            if name.endswith(("easiness.weight", "failures.weight", "slopes.weight")):
                 parameter[2] = float("nan")
     present = torch.arange(data.skills.shape[1]) < torch.tensor(LENGTHS)[:, None]
     touched = ((data.skills == 2) & present).any(dim=1)
