@@ -19,6 +19,7 @@ from fedtrace.models.interactions import Interactions, batches
 from fedtrace.models.networks import (
     DKT,
     KnowledgeModel,
+    LinearBase,
     ModelSpec,
     ResidualDKT,
     student_losses,
@@ -59,6 +60,8 @@ def student_sums(model: KnowledgeModel, spec: ModelSpec) -> StudentSums:
     wish = os.environ.get(ENGINE_VARIABLE, "")
     if wish not in ("", "torch"):
         raise ValueError(f"{ENGINE_VARIABLE} is empty or torch, not {wish!r}")
+    if isinstance(model, ResidualDKT) and not isinstance(model.base, LinearBase):
+        return TorchSums(model)
     if not wish and isinstance(model, DKT | ResidualDKT) and kernel_available():
         return CompiledSums(model, spec)
     return TorchSums(model)

@@ -186,11 +186,19 @@ class ResidualDKT(KnowledgeModel):
         skills: catalogue size.
         embedding_size: width of a (skill, answer) pair's embedding.
         hidden_size: width of the LSTM's state.
+        base: whose logit is corrected; a ``LinearBase`` if None.
     """
 
-    def __init__(self, skills: int, *, embedding_size: int, hidden_size: int) -> None:
+    def __init__(
+        self,
+        skills: int,
+        *,
+        embedding_size: int,
+        hidden_size: int,
+        base: LinearBase | SharedLogistic | None = None,
+    ) -> None:
         super().__init__(skills)
-        self.base = LinearBase(skills)
+        self.base = base or LinearBase(skills)
         self.answered = nn.Embedding(2 * skills, embedding_size)
         self.memory = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.correction = nn.Embedding(skills, hidden_size)

@@ -137,8 +137,14 @@ def _network(
     """One network that starts with the predictions of ``tuned``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = ResidualDKT(tuned.skills, embedding_size=settings.width, hidden_size=settings.width)
-    model.base.load_state_dict(tuned.state_dict())
+        base = SharedLogistic(tuned.skills)
+        model = ResidualDKT(
+            tuned.skills,
+            embedding_size=settings.width,
+            hidden_size=settings.width,
+            base=base,
+        )
+    base.load_state_dict(tuned.state_dict())
     with torch.no_grad():
         model.answered.weight.mul_(settings.embedding_stddev)
     pull = Pull(towards=to_vector(model), strength=settings.network_pull)

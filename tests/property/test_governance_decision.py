@@ -35,7 +35,6 @@ DEVIATIONS: tuple[tuple[str, str, Any], ...] = (
     ("plan", "legal_basis", "consent"),
     ("plan", "valid_until", "2026-10-05T09:00:00Z"),
     ("plan", "data.max_sequence", 501),
-    ("plan", "privacy.trust_mode", "distributed"),
     ("plan", "privacy.noise_multiplier", 0.0),
     ("plan", "privacy.noise_multiplier", 0.5),
     ("plan", "privacy.clipping_norm", 2.0),

@@ -11,6 +11,7 @@ from fedtrace.models.networks import (
     ARCHITECTURES,
     Architecture,
     KnowledgeModel,
+    LinearBase,
     ModelSpec,
     ResidualDKT,
     build,
@@ -115,7 +116,7 @@ def test_the_shared_logistic_has_nineteen_shared_weights_a_level_and_five_a_skil
 
 def test_residual_dkt_starts_as_its_base() -> None:
     residual = build(spec("residual-dkt"), seed=0)
-    base = build(spec("shared-logistic"), seed=0)
+    base = LinearBase(SKILLS)
     assert isinstance(residual, ResidualDKT)
     with torch.no_grad():
         for own, alone in zip(residual.base.parameters(), base.parameters(), strict=True):

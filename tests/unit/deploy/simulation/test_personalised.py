@@ -30,5 +30,5 @@ def test_each_school_is_judged_on_its_own_test_students() -> None:
     assert found.pooled.students == 4
     assert set(found.per_school) == set(splits)
     assert len(ticks) == 2
-    zeros = np.zeros_like(to_vector(SharedLogistic(SKILLS)))
-    assert personalised(splits, zeros, SKILLS, seed=0) == found
+    released = np.full_like(to_vector(SharedLogistic(SKILLS)), 0.5)
+    assert personalised(splits, released, SKILLS, seed=0) != found
