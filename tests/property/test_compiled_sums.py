@@ -23,15 +23,7 @@ sizes = st.integers(1, 19)
 
 
 @settings(max_examples=15, deadline=None)
-@given(
-    students_lengths,
-    architectures,
-    st.integers(1, 9),
-    sizes,
-    sizes,
-    st.integers(0, 2**16),
-    st.data(),
-)
+@given(students_lengths, architectures, st.integers(1, 9), sizes, sizes, st.data())
 def test_any_students_through_any_shape(
     lengths: list[int],
     architecture: TracingArchitecture,
