@@ -25,6 +25,7 @@ GRID_BITS = 24
 """The noised sum lives on a grid of at most C * 2**-24: finer than float32 can tell near C."""
 
 _KEY_BYTES = 32
+_AT_ONCE = 2**13  # pairs whose intermediate results stay in a core's own cache
 _ZERO_COUNTER = bytes(16)  # each key encrypts one stream, so no counter is ever used twice
 
 
@@ -65,11 +66,15 @@ class _Keystream:
         which a Gaussian falls with probability 3e-21.
         """
         words = self._words(count + count % 2).reshape(2, -1)
-        # (word + 1/2) / 2**64 is in (0, 1]: the logarithm is finite and never positive.
-        radius = np.sqrt(-2.0 * np.log((words[0].astype(np.float64) + 0.5) * 2.0**-64))
-        angle = (2.0 * math.pi * 2.0**-53) * (words[1] >> np.uint64(11)).astype(np.float64)
-        pair = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
-        return pair[:count]
+        pairs = np.empty(words.shape)
+        for first in range(0, words.shape[1], _AT_ONCE):
+            block = slice(first, first + _AT_ONCE)
+            # (word + 1/2) / 2**64 is in (0, 1]: the logarithm is finite and never positive.
+            radius = np.sqrt(-2.0 * np.log((words[0, block].astype(np.float64) + 0.5) * 2.0**-64))
+            angle = (2.0 * math.pi * 2.0**-53) * (words[1, block] >> np.uint64(11))
+            np.multiply(radius, np.cos(angle), out=pairs[0, block])
+            np.multiply(radius, np.sin(angle), out=pairs[1, block])
+        return pairs.reshape(-1)[:count]
 
     def _words(self, count: int) -> npt.NDArray[np.uint64]:
         return np.frombuffer(self.bytes(8 * count), dtype="<u8")
@@ -212,8 +217,12 @@ def gaussian_on_grid(
         stddev = grid_noise_stddev(
             clipping_norm=clipping_norm, noise_multiplier=noise_multiplier, parameters=len(total)
         )
-        multiples += np.rint(source.normal(len(total)) * (stddev / step))
-    return multiples * step + 0.0  # a zero has one sign: -0 would tell on which side the sum was
+        noise = source.normal(len(total))
+        noise *= stddev / step
+        multiples += np.rint(noise, out=noise)
+    multiples *= step
+    multiples += 0.0  # a zero has one sign: -0 would tell on which side the sum was
+    return multiples
 
 
 def require_clipping_norm(clipping_norm: float) -> None:

@@ -10,6 +10,8 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -67,7 +69,14 @@ void in_parallel(int64_t threads, Work work) {
     }
   };
   std::vector<std::thread> others;
-  for (int64_t thread = 1; thread < threads; ++thread) others.emplace_back(guarded, thread);
+  others.reserve(threads);
+  for (int64_t thread = 1; thread < threads; ++thread) {
+    try {
+      others.emplace_back(guarded, thread);
+    } catch (const std::system_error&) {  // the system gives no more threads: do its share here
+      guarded(thread);
+    }
+  }
   guarded(0);
   for (std::thread& other : others) other.join();
   for (const std::exception_ptr& failure : failures)
@@ -121,6 +130,8 @@ int run(const Task& task, int instruction_set) {
       default: return kNotSupported;
     }
   } catch (const std::bad_alloc&) {
+    return kOutOfMemory;
+  } catch (const std::length_error&) {  // more than any memory has
     return kOutOfMemory;
   }
 }
