@@ -40,9 +40,10 @@ def simulate(
     min_students: Annotated[
         int, typer.Option(min=3, help="Schools with fewer students are left out.")
     ] = 10,
-    model: Annotated[ModelChoice, typer.Option(help="The architecture.")] = (
-        ModelChoice.RESIDUAL_DKT
-    ),
+    model: Annotated[
+        ModelChoice | None,
+        typer.Option(help="The architecture; what suits the size of the consortium if absent."),
+    ] = None,
     epsilon: Epsilon = 8.0,
     trust: Trust = TrustChoice.DISTRIBUTED,
     plan: Annotated[
@@ -89,7 +90,7 @@ def simulate(
                     correct=correct_column,
                 ),
                 min_students=min_students,
-                architecture=model.value,
+                architecture=model.value if model else None,
                 epsilon=epsilon,
                 trust_mode=trust.value,
                 plan=read_plan(plan) if plan else None,

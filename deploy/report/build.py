@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Literal
 
+from fedtrace.client.trainer import Trainer
 from fedtrace.deploy.audit import Verdict
 from fedtrace.deploy.report.model import (
     Condition,
@@ -23,6 +24,7 @@ from fedtrace.deploy.report.model import (
 )
 from fedtrace.governance.plan import Plan
 from fedtrace.privacy.accounting import GaussianEvent, epsilon, epsilon_sentence
+from fedtrace.privacy.noise import OsRandom
 from fedtrace.server.outcome import Disposition, JobOutcome, RoundOutcome
 
 _PACKAGES = ("fedtrace", "flwr", "torch", "dp-accounting", "cryptography")
@@ -115,7 +117,8 @@ def build_report(
         verification_lines=lines,
         split=setting.split,
         seed=setting.seed,
-        versions={package: version(package) for package in _PACKAGES},
+        versions={package: version(package) for package in _PACKAGES}
+        | {"privacy engine": Trainer(plan, source=OsRandom()).engine},
     )
 
 

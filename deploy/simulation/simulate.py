@@ -27,6 +27,7 @@ from fedtrace.deploy.report.build import Setting, build_report
 from fedtrace.deploy.report.model import Condition, ConditionScores, Report
 from fedtrace.deploy.simulation.answers import Answers, Columns, SchoolTable, read_answers
 from fedtrace.deploy.simulation.baselines import compare
+from fedtrace.deploy.simulation.defaults import Consortium, propose
 from fedtrace.deploy.simulation.in_process import run_in_process
 from fedtrace.deploy.simulation.personalised import personalised
 from fedtrace.deploy.simulation.schools import charter_names
@@ -52,7 +53,7 @@ class SimulateSettings:
         data: the table; see ``fedtrace.deploy.simulation.answers``.
         columns: its columns.
         min_students: schools with fewer are left out.
-        architecture: of the model.
+        architecture: of the model; None for what a plan would propose.
         epsilon: of the whole job, at delta 1e-5, for one student.
         trust_mode: who adds the noise; the given plan's where there is one.
         plan: a plan to take training, privacy and aggregation settings from; None for defaults.
@@ -64,7 +65,7 @@ class SimulateSettings:
     data: Path
     columns: Columns
     min_students: int
-    architecture: Architecture
+    architecture: Architecture | None
     epsilon: float
     trust_mode: TrustMode
     plan: Plan | None
@@ -171,15 +172,30 @@ def _set_up(
             )
     valid_from, valid_until = validity(now)
     trust_mode = given.privacy.trust_mode if given else settings.trust_mode
+    epsilon = given.privacy.epsilon_job if given else settings.epsilon
+    planned_students = sum(len(fold.train) for fold in folds.values())
+    wanted = given.model.architecture if given else settings.architecture
+    architecture = (
+        wanted
+        or propose(
+            Consortium(
+                schools=len(workspace.schools),
+                students=planned_students,
+                skills=len(catalogue),
+                epsilon=epsilon,
+                trust_mode=trust_mode,
+            )
+        ).architecture
+    )
     plan, initial = draft_plan(
         Job(
             name="simulation",
             schools=workspace.schools,
             minimum_per_round=usual_quorum(len(workspace.schools), trust_mode),
             catalogue=catalogue,
-            planned_students=sum(len(fold.train) for fold in folds.values()),
-            architecture=given.model.architecture if given else settings.architecture,
-            epsilon=given.privacy.epsilon_job if given else settings.epsilon,
+            planned_students=planned_students,
+            architecture=architecture,
+            epsilon=epsilon,
             trust_mode=trust_mode,
             rounds=None,
             deadline_seconds=DEADLINE_SECONDS,
