@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
+import tomli_w
 from safetensors.numpy import save
 
 from fedtrace.client.bundle import fab_digest
@@ -19,6 +20,7 @@ from fedtrace.deploy.simulation.defaults import (
     MOMENTUM,
     Consortium,
     TrainingDefaults,
+    propose,
     training_defaults,
 )
 from fedtrace.governance.canonical import digest
@@ -50,6 +52,8 @@ EVALUATION_SHARE = 0.15
 EVALUATION_BINS = 20
 MAX_SEQUENCE = 200
 SECOND_MOMENTUM = 0.99
+PROPOSED_DEADLINE_SECONDS = 3600
+"""A school may be away for a while; a round that everybody answered ends at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +148,69 @@ def draft_plan(
         terms=TermsSection(no_reidentification=True, no_redisclosure=True),
     )
     return plan, initial_parameters
+
+
+def proposed_plan(
+    name: str,
+    members: tuple[str, ...],
+    catalogue: Catalogue,
+    *,
+    students: int,
+    epsilon: float,
+    trust_mode: TrustMode,
+    rounds: int | None,
+    seed: int,
+    valid_from: datetime,
+    valid_until: datetime,
+) -> tuple[Plan, bytes]:
+    """What ``fedtrace plan new`` writes: the most accurate model for such a consortium.
+
+    Args:
+        name: of plan and model.
+        members: the charter's schools.
+        catalogue: the public skills.
+        students: public number of training students of all schools.
+        epsilon: what the whole job may spend on one student.
+        trust_mode: who adds the noise.
+        rounds: how many; None for the model's own number.
+        seed: of the initial parameters.
+        valid_from: no round before it.
+        valid_until: no round from it on.
+
+    Returns:
+        The plan, and the safetensors bytes of the parameters that round 1 starts from.
+
+    Raises:
+        ValueError: an epsilon that no noise can reach, or a number outside its range.
+    """
+    consortium = Consortium(
+        schools=len(members),
+        students=students,
+        skills=len(catalogue),
+        epsilon=epsilon,
+        trust_mode=trust_mode,
+    )
+    job = Job(
+        name=name,
+        schools=members,
+        minimum_per_round=usual_quorum(len(members), trust_mode),
+        catalogue=catalogue,
+        planned_students=students,
+        architecture=propose(consortium).architecture,
+        epsilon=epsilon,
+        trust_mode=trust_mode,
+        rounds=rounds,
+        deadline_seconds=PROPOSED_DEADLINE_SECONDS,
+        seed=seed,
+    )
+    return draft_plan(job, valid_from=valid_from, valid_until=valid_until)
+
+
+def toml_of(plan: Plan) -> str:
+    """A plan as the TOML that people edit and `fedtrace.governance.plan.load_toml` reads."""
+    values = plan.model_dump(mode="json", exclude_none=True)
+    head = "# Every key is explained in docs/formats/plan.md.\n\n"
+    return head + tomli_w.dumps(values)
 
 
 def _training_like(like: Plan, job: Job) -> _Training:

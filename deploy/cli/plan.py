@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fedtrace.deploy.cli.documents import naming, read_charter, read_document, read_plan
-from fedtrace.deploy.cli.options import Json
+from fedtrace.deploy.cli.options import Epsilon, Json, Seed, Trust, TrustChoice
 from fedtrace.deploy.cli.output import (
     ExitCode,
     fail,
@@ -39,6 +39,63 @@ CharterFile = Annotated[
 @app.callback()
 def plan() -> None:
     """Read, check and sign plans: what one training job may do."""
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="What people will call it.", metavar="NAME")],
+    charter: Annotated[Path, typer.Option(help="The consortium's charter.json.")],
+    catalogue: Annotated[Path, typer.Option(help="catalogue.json: names of skills.")],
+    students: Annotated[
+        int, typer.Option(min=1, help="Public number of training students of all schools.")
+    ],
+    epsilon: Epsilon = 2.0,
+    trust: Trust = TrustChoice.DISTRIBUTED,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Training rounds.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=730, help="How long it is valid.")] = 365,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="The folder for both files.")] = Path(),
+) -> None:
+    """Propose a plan from public numbers: schools, students, skills, epsilon.
+
+    Writes NAME.toml, to be read and changed by people, and NAME.initial.safetensors, the
+    parameters that round 1 starts from. No student's record is looked at.
+    """
+    from fedtrace.client.ingest.catalogue import load_catalogue
+    from fedtrace.deploy.planning import proposed_plan, toml_of
+
+    with plain_errors():
+        members = tuple(member.name for member in read_charter(charter).members)
+        content = read_document(catalogue)
+        with naming(catalogue):
+            skills = load_catalogue(content)
+        first = datetime.now(UTC).replace(microsecond=0)
+        drafted, initial = proposed_plan(
+            name,
+            members,
+            skills,
+            students=students,
+            epsilon=epsilon,
+            trust_mode=trust.value,
+            rounds=rounds,
+            seed=seed,
+            valid_from=first,
+            valid_until=first + timedelta(days=days),
+        )
+        plan_file, parameters = out / f"{name}.toml", out / f"{name}.initial.safetensors"
+        for path in (plan_file, parameters):
+            if path.exists():
+                raise FileExistsError(f"{path} is there already")
+        parameters.write_bytes(initial)
+        plan_file.write_text(toml_of(drafted), encoding="utf-8")
+    print_lines(
+        f"{plan_file}: {drafted.model.architecture}, {drafted.rounds.count} rounds, "
+        f"epsilon {drafted.privacy.epsilon_job:g} for one student, trust mode "
+        f"{drafted.privacy.trust_mode}\n{parameters}: the parameters of round 1"
+    )
+    say_next(
+        f"read and change {plan_file}, then fedtrace plan lint {plan_file} --charter {charter}"
+    )
 
 
 @app.command()

@@ -11,6 +11,8 @@ import pytest
 from support.town import Run, Town, one_sentence, toml_for
 
 from fedtrace.client.keys import create_keys
+from fedtrace.governance.canonical import digest
+from fedtrace.governance.plan import load_toml
 from fedtrace.governance.signing import verify_envelope
 
 
@@ -157,3 +159,35 @@ def test_a_stranger_is_told_whose_signature_it_is(run: Run, town: Town) -> None:
     result = run("plan", "sign", town.plan, "--key", town.root / "stranger" / "school.pem")
     assert result.exit_code == 0
     assert f"by the key {stranger.public_key}" in result.stdout
+
+
+# --- new ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trust", ["local", "distributed"])
+def test_a_proposed_plan_lints_and_can_be_read_again(run: Run, town: Town, trust: str) -> None:
+    made = run(
+        *("plan", "new", "spring", "--charter", town.charter, "--catalogue", town.catalogue),
+        *("--students", "600", "--trust", trust, "--rounds", "5", "--out", town.root),
+    )
+    assert made.exit_code == 0, made.stderr
+    plan = load_toml((town.root / "spring.toml").read_text())
+    initial = (town.root / "spring.initial.safetensors").read_bytes()
+    assert plan.model.initial_parameters_digest == digest(initial)
+    assert (plan.privacy.trust_mode, plan.rounds.count) == (trust, 5)
+    assert (plan.secure_sum is not None) == (trust == "distributed")
+    linted = run("plan", "lint", town.root / "spring.toml", "--charter", town.charter)
+    assert linted.exit_code in (0, 1), linted.stdout
+    assert "error" not in linted.stdout
+    assert f"fedtrace plan lint {town.root / 'spring.toml'}" in made.stderr
+
+
+def test_a_proposal_never_writes_over_a_file(run: Run, town: Town) -> None:
+    (town.root / "spring.toml").write_text("mine")
+    result = run(
+        *("plan", "new", "spring", "--charter", town.charter, "--catalogue", town.catalogue),
+        *("--students", "600", "--out", town.root),
+    )
+    assert (result.exit_code, "is there already" in one_sentence(result)) == (2, True)
+    assert (town.root / "spring.toml").read_text() == "mine"
+    assert not (town.root / "spring.initial.safetensors").exists()
