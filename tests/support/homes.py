@@ -46,6 +46,10 @@ class Homes:
     plans: tuple[str, ...]
 
 
+SECURE_SUM: dict[str, object] = {"protocol": "fedtrace-secure-sum/1", "colluding": 0}
+SUM_DEADLINE_SECONDS = 120  # four messages, on a machine that may be slow
+
+
 def make_homes(
     directory: Path,
     *,
@@ -53,6 +57,7 @@ def make_homes(
     rounds: Sequence[int],
     schools: int = 3,
     deadline_seconds: int = 60,
+    summed_rounds: int = 0,
 ) -> Homes:
     """Make a consortium whose schools have accepted plans.
 
@@ -62,6 +67,7 @@ def make_homes(
         rounds: For each plan, how many training rounds; an evaluation follows.
         schools: How many take part; two are enough for a round.
         deadline_seconds: For each round.
+        summed_rounds: How many training rounds one more plan has, under secure sum; 0 for none.
     """
     simulated = simulate_schools(
         schools=schools, students_per_school=20, skills=SKILLS, seed=1, answers_per_student=12
@@ -73,6 +79,8 @@ def make_homes(
         _plan(f"job-{number}", names, now, count, deadline_seconds)
         for number, count in enumerate(rounds, 1)
     ]
+    if summed_rounds:
+        plans.append(_plan("sum", names, now, summed_rounds, SUM_DEADLINE_SECONDS, SECURE_SUM))
     signers = [each.signer for each in keys.values()]
     envelopes = [sign_plan(plan, signers) for plan in plans]
     charter = _make_consortium(directory / "consortium", keys, now, envelopes)
@@ -118,7 +126,8 @@ def _make_school(
         writer.writerow(["student", "order", "skill", "correct"])
         for student, order, skill, correct in school.rows():
             writer.writerow([student, order, CATALOGUE.skills[skill], correct])
-    policy = policy_with({"school": school.name})
+    trust = ["local", "distributed"]
+    policy = policy_with({"school": school.name, "privacy.trust_modes": trust})
     with initialise_school(home, charter=charter, policy=policy, now=now) as opened:
         opened.import_csv(table, MAPPING, CATALOGUE, now=now)
         for envelope in envelopes:
@@ -126,7 +135,12 @@ def _make_school(
 
 
 def _plan(
-    name: str, schools: tuple[str, ...], now: datetime, rounds: int, deadline_seconds: int
+    name: str,
+    schools: tuple[str, ...],
+    now: datetime,
+    rounds: int,
+    deadline_seconds: int,
+    secure_sum: dict[str, object] | None = None,
 ) -> Plan:
     return plan_with(
         {
@@ -143,5 +157,7 @@ def _plan(
             "rounds.count": rounds,
             "rounds.deadline_seconds": deadline_seconds,
             "release.minimum_rounds": 1,
+            "secure_sum": secure_sum,
+            "privacy.trust_mode": "distributed" if secure_sum else "local",
         }
     )

@@ -29,7 +29,7 @@ from fedtrace.server.registry import ModelRegistry
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 DEADLINE_SECONDS = 20
-WHOLE_JOB, FOREIGN_BUNDLE, DYING_SCHOOL = range(3)
+WHOLE_JOB, FOREIGN_BUNDLE, DYING_SCHOOL, SUMMED_JOB = range(4)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Homes:
         now=datetime.now(UTC),
         rounds=(3, 1, 1),
         deadline_seconds=DEADLINE_SECONDS,
+        summed_rounds=2,
     )
 
 
@@ -185,6 +186,17 @@ def test_a_finished_job_is_not_run_again(federation: Federation, homes: Homes) -
     before = len(steps(homes, "round.opened"))
     federation.wait(federation.start_run(homes.plans[WHOLE_JOB]), seconds=120)
     assert len(steps(homes, "round.opened")) == before
+
+
+def test_a_job_under_secure_sum(federation: Federation, homes: Homes) -> None:
+    closed, received = (len(steps(homes, k)) for k in ("round.closed", "update.received"))
+    run = federation.start_run(homes.plans[SUMMED_JOB])
+    started = time.monotonic()
+    federation.wait(run, seconds=360)
+    print(f"\n2 rounds and an evaluation under secure sum: {time.monotonic() - started:.1f} s")
+    assert len(steps(homes, "round.closed")) == closed + 2
+    assert len(steps(homes, "update.received")) == received + 3 * len(homes.schools)
+    assert steps(homes, "evaluation.closed")[-1]["round"] == 3
 
 
 def test_a_school_that_dies_in_a_round_is_named_and_the_round_closes(
