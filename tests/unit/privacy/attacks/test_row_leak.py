@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.row_leak import leaked_fractions
 
-from fedtrace.privacy.row_leak import chance, guessed_pairs, recovered_fraction
+from fedtrace.privacy.attacks.row_leak import chance, guessed_pairs, recovered_fraction
 
 STUDENTS = 25
 
