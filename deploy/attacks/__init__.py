@@ -1,4 +1,4 @@
-"""``fedtrace audit attack``: the attacks of ``fedtrace.privacy.attacks`` on what this code releases.
+"""``fedtrace audit attack``: the attacks of ``fedtrace.privacy.attacks`` on real releases.
 
 Students are simulated (``fedtrace.models.simulator``), so that anybody may attack them; models,
 plans and noise are those of a deployment. Every attack has a control in which differential

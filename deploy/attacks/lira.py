@@ -40,14 +40,14 @@ from fedtrace.server.aggregation import (
 )
 
 SKILLS = 60
-STUDENTS, STUDENTS_SHORT = 100, 50
+STUDENTS, STUDENTS_SHORT = 100, 40
 ANSWERS, LONGEST = 30, 60
-MODELS, MODELS_SHORT = 48, 16
+MODELS, MODELS_SHORT = 48, 12
 ROUNDS, ROUNDS_SHORT = 40, 6
 FALSE_ALARM_RATES = (0.01, 0.001)
 WEAKEST_PRIOR = 1e-3
 """Of the control: as good as none, and yet the optimum is unique."""
-OVERFITTING_STEPS = 60
+OVERFITTING_STEPS = 40
 
 Train = Callable[[Interactions], Vector]
 """Students -> the model that is released after training on them."""

@@ -95,7 +95,7 @@ def likelihood_ratios(fits: FloatArray, members: CoinArray) -> FloatArray:
         a student who seems to have been in.
 
     Raises:
-        ValueError: shapes differ, or a student who was not in `LEAST_MODELS` models and out of as many.
+        ValueError: shapes differ, or a student who was in too few models, or out of too few.
     """
     if fits.shape != members.shape or fits.ndim != 2:
         raise ValueError(f"fits {fits.shape} and members {members.shape} are [models, students]")

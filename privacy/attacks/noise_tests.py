@@ -17,7 +17,7 @@ import torch
 FloatArray = npt.NDArray[np.float64]
 
 FALSE_ALARM_RATE = 1e-6
-"""Right noise fails any of the tests with at most this probability."""
+"""Right noise fails any of the tests with about this probability, by chance."""
 
 
 def noise_p_values(noise: FloatArray) -> Mapping[str, float]:
