@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedtrace.deploy.cli.output import plain_errors, print_checks, print_json
+from fedtrace.deploy.cli.output import console, plain_errors, print_checks, print_json, print_lines
 
 app = typer.Typer(help="Check logs and promises offline.", no_args_is_help=True)
+
+
+class AttackChoice(StrEnum):
+    """The attacks that can be tried."""
+
+    ROW_LEAK = "row-leak"
+    ONE_RUN = "one-run"
+    LIRA = "lira"
+    NOISE = "noise"
 
 
 @app.callback()
@@ -49,3 +59,46 @@ def verify(
     else:
         print_checks((line.status, line.sentence) for line in verdict.lines)
     raise typer.Exit(verdict.exit_code)
+
+
+@app.command()
+def attack(
+    name: Annotated[
+        AttackChoice,
+        typer.Argument(
+            metavar="ATTACK",
+            help=(
+                "row-leak: read a student's answers off an update; one-run: tell canary students "
+                "apart; lira: find the students behind a released model; noise: test the noise."
+            ),
+        ),
+    ],
+    epsilon: Annotated[
+        float,
+        typer.Option(
+            "--epsilon", min=0.01, max=1000, help="What the attacked job claims, at delta 1e-5."
+        ),
+    ] = 2.0,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Repeatable noise; the operating system's if absent."),
+    ] = None,
+    short: Annotated[bool, typer.Option("--short", help="A smaller attack, in seconds.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")] = False,
+) -> None:
+    """Attack what this code releases about simulated students, with privacy on and off.
+
+    Exit code 0: the claim held where privacy is on and was broken where it is off; 1: it was not
+    broken where privacy is off, so the attack says nothing; 2: the claim was broken.
+    """
+    from fedtrace.deploy.attacks.attacks import carry_out
+    from fedtrace.deploy.attacks.finding import AttackSettings
+
+    with plain_errors(), console().status(f"attacking: {name}"):
+        found = carry_out(name, AttackSettings(epsilon=epsilon, seed=seed, short=short))
+    if json:
+        print_json(found.as_json())
+    else:
+        print_lines(f"tried: {found.tried}\nbound: {found.bound}")
+        print_checks((finding.status, finding.sentence) for finding in found.findings)
+    raise typer.Exit(found.exit_code)

@@ -108,7 +108,7 @@ def training_defaults(
     Raises:
         ValueError: an epsilon that no noise can reach, or fewer than 1 round.
     """
-    found = _DEFAULTS[architecture]
+    found = DEFAULTS[architecture]
     if rounds is not None:
         found = replace(
             found, rounds=rounds, average_last=min(found.average_last, max(1, rounds // 2))
@@ -128,7 +128,7 @@ def training_defaults(
     )
 
 
-_DEFAULTS: Mapping[Architecture, TrainingDefaults] = MappingProxyType(
+DEFAULTS: Mapping[Architecture, TrainingDefaults] = MappingProxyType(
     {
         "dkt": TrainingDefaults(
             hidden_size=16,

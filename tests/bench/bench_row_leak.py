@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from support.measurement import Measurement
-from support.row_leak import leaked_fractions
+
+from fedtrace.deploy.attacks.row_leak import leaked_fractions
+from fedtrace.privacy.noise import SeededRandom
 
 STUDENTS = 200
 
@@ -23,7 +25,7 @@ def run() -> list[Measurement]:
             students=STUDENTS,
             clipping_norm=clipping_norm,
             noise_multiplier=noise_multiplier,
-            seed=seed,
+            source=SeededRandom(seed),
         )
         measurements.append(
             Measurement(

@@ -1,4 +1,4 @@
-"""``fedtrace audit verify``: lines, JSON and exit codes."""
+"""``fedtrace audit``: lines, JSON and exit codes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import pytest
 from support.town import Run, Town
 
+from fedtrace.deploy.attacks.finding import AttackReport, Finding, Status
 from fedtrace.deploy.cli.output import print_checks
 
 
@@ -51,3 +52,32 @@ def test_a_terminal_gets_lines_that_fit(
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 40
     assert [line[:6] for line in lines] == ["FAIL  ", "      ", "      ", "PASS  "]
+
+
+def test_an_attack_says_what_was_tried_and_found(run: Run) -> None:
+    result = run("audit", "attack", "noise", "--short", "--seed", 0)
+    assert result.exit_code == 0, result.output
+    tried, bound, *findings = result.stdout.splitlines()
+    assert tried.startswith("tried: ")
+    assert bound.startswith("bound: ")
+    assert all(line.startswith("PASS  ") for line in findings)
+    as_json = json.loads(run("audit", "attack", "noise", "--short", "--seed", 0, "--json").stdout)
+    assert as_json["exit_code"] == 0
+    assert len(as_json["findings"]) == len(findings)
+    assert as_json["numbers"]["local_p_scale"] > 0.001
+
+
+@pytest.mark.parametrize(("status", "code"), [("PASS", 0), ("WARN", 1), ("FAIL", 2)])
+def test_what_an_attack_found_is_the_exit_code(
+    run: Run, monkeypatch: pytest.MonkeyPatch, status: Status, code: int
+) -> None:
+    finding = Finding(status=status, check="claim", sentence="a sentence.")
+    report = AttackReport(attack="lira", tried="t.", bound="b.", findings=(finding,), numbers={})
+    monkeypatch.setattr("fedtrace.deploy.attacks.attacks.carry_out", lambda *_: report)
+    result = run("audit", "attack", "lira", "--epsilon", 1)
+    assert result.exit_code == code
+    assert result.stdout.splitlines() == ["tried: t.", "bound: b.", f"{status}  a sentence."]
+
+
+def test_an_attack_that_does_not_exist(run: Run) -> None:
+    assert run("audit", "attack", "other").exit_code == 2
