@@ -39,7 +39,7 @@ from fedtrace.server.aggregation import (
     public_denominator,
 )
 
-SKILLS = 60
+SKILLS = 150
 STUDENTS, STUDENTS_SHORT = 100, 40
 ANSWERS, LONGEST = 30, 60
 MODELS, MODELS_SHORT = 48, 12

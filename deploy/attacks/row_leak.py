@@ -19,7 +19,7 @@ from fedtrace.privacy.engine import ClippedSumEngine
 from fedtrace.privacy.noise import RandomSource, add_gaussian_noise
 
 SKILLS = 124
-STUDENTS, STUDENTS_SHORT = 200, 25
+STUDENTS, STUDENTS_SHORT = 200, 20
 NO_CLIP = 1e6
 STANDARD_ERRORS = 4
 """How far above its bound a mean over students may lie by chance: once in 30,000 runs."""

@@ -48,9 +48,8 @@ def rate_bounds(
         raise ValueError(f"{successes} successes in {trials} trials: between 0 and all of some")
 
     def tail(rate: float, counts: slice) -> float:
-        return float(
-            binomial_probabilities(trials, math.log(rate), math.log1p(-rate))[counts].sum()
-        )
+        probabilities = binomial_probabilities(trials, math.log(rate), math.log1p(-rate))
+        return float(probabilities[counts].sum())
 
     doubt = 1 - confidence
     lower, upper = 0.0, 1.0

@@ -25,12 +25,13 @@ def same_in_two_rounds(noise: Noise) -> Noise:
 
 
 def smoothed(noise: Noise) -> Noise:
-    return (noise + np.roll(noise, 1, axis=2)) / np.sqrt(2)
+    neighbours: Noise = (noise + np.roll(noise, 1, axis=2)) / np.sqrt(2)
+    return neighbours
 
 
 def uniform(noise: Noise) -> Noise:
-    shape = noise.shape
-    return np.sqrt(12) * (np.random.default_rng(5).random(shape) - 0.5)
+    flat: Noise = np.sqrt(12) * (np.random.default_rng(5).random(noise.shape) - 0.5)
+    return flat
 
 
 def test_right_noise_passes() -> None:
