@@ -56,7 +56,7 @@ Train = Callable[[Interactions], Vector]
 def attack_membership(settings: AttackSettings) -> AttackReport:
     """Attack released models of the smallest kind that a plan can name and that overfits: PFA.
 
-    Each model is trained on a random half of the students in one school of trust mode `local`,
+    Each model is trained on the students that fair coins chose in one school of trust mode `local`,
     the least noise that there is in a whole released model. Each is attacked with all the
     others as shadow models.
     """
@@ -81,9 +81,9 @@ def attack_membership(settings: AttackSettings) -> AttackReport:
     return AttackReport(
         attack="lira",
         tried=(
-            f"{models} PFA models, each trained on a random half of {count} simulated students, "
-            f"privately in {plan.rounds.count} rounds. The attacker knows all students and, for "
-            "each model, how well all others fit those who were in and out of them, and names the "
+            f"{models} PFA models, each trained on those of {count} simulated students that fair "
+            f"coins chose, privately in {plan.rounds.count} rounds. The attacker knows all "
+            "students and, for each model, how well all others fit those who were in and out of them, and names the "
             "students who were in this one (likelihood ratio attack, Carlini et al. 2022)."
         ),
         bound="; ".join(
