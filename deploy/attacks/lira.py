@@ -84,7 +84,8 @@ def attack_membership(settings: AttackSettings) -> AttackReport:
             f"{models} PFA models, each trained on those of {count} simulated students that fair "
             f"coins chose, privately in {plan.rounds.count} rounds. The attacker knows all "
             "students and, for each model, how well all others fit those who were in and out of "
-            "them, and names the students who were in this one (likelihood ratio attack, Carlini et al. 2022)."
+            "them, and names the students who were in this one (likelihood ratio attack, Carlini "
+            "et al. 2022)."
         ),
         bound="; ".join(
             f"at {percent(rate)} wrong accusations, epsilon {settings.epsilon:g} allows "
