@@ -101,8 +101,7 @@ def _take_part(request: Request, signed_order: SignedOrder, school: School, now:
     if stage == b"keys":
         return {"key": secure_sum.announce_key(signed_order, school)}
     if stage == b"agree":
-        survivors = request.get("survivors", b"")
-        return {"agreement": secure_sum.agree(survivors, signed_order, plan.plan, school)}
+        return {"agreement": secure_sum.agree(request, signed_order, plan.plan, school)}
     if stage == b"reveal":
         revealed = secure_sum.reveal(request, signed_order, plan.plan, school, now=now)
         return {"revealed": revealed}

@@ -104,9 +104,9 @@ def join_group(keys: bytes, signed: SignedOrder, plan: Plan, school: School) -> 
     _require_company(len(found), plan, school)
     if plan.secure_sum is None or school.name not in found:
         raise Refused(RefusalCode.R22, KEYS)
-    group = Group(found, plan.secure_sum.colluding)
     key = run_key(school.run_keys, plan_digest=order.plan_digest, run_id=order.run_id)
     try:
+        group = Group(found, plan.secure_sum.colluding)
         member = Member(
             school.name,
             key,
@@ -134,25 +134,26 @@ def mask(
     return masked.words, sign_document(shares, school.signer)
 
 
-def agree(survivors: bytes, signed: SignedOrder, plan: Plan, school: School) -> bytes:
+def agree(request: Mapping[str, bytes], signed: SignedOrder, plan: Plan, school: School) -> bytes:
     """Sign the list of survivors, the first and only one of this round.
 
     Args:
-        survivors: the list, as `Survivors` bytes.
+        request: ``keys`` as in `join_group`; ``survivors``, the list, as `Survivors` bytes.
         signed: the order that this school answered.
         plan: the plan that it names.
         school: this school.
 
     Raises:
         Refused: R22, the list is not of this round, lacks this school, names others than the
-            group, or is the second one; R13, it is too short.
+            group, would fall into several sums, or is the second one; R13, it is too short.
     """
     _require_answered(signed, school)
+    group = join_group(request.get("keys", b""), signed, plan, school).group
     try:
-        listed = Survivors.from_bytes(survivors)
+        listed = Survivors.from_bytes(request.get("survivors", b""))
     except Rejected as error:
         raise Refused(RefusalCode.R22, SURVIVORS) from error
-    _settle(listed, signed, plan, school)
+    _settle(listed, group, signed, plan, school)
     return sign_document(listed, school.signer)
 
 
@@ -183,9 +184,7 @@ def reveal(
         )
     except Rejected as error:
         raise Refused(RefusalCode.R22, SURVIVORS) from error
-    if listed.group_digest != masking.group.digest:
-        raise Refused(RefusalCode.R22, GROUP)
-    _settle(listed, signed, plan, school)
+    _settle(listed, masking.group, signed, plan, school)
     sealed = _sealed_for(school.name, request.get("shares", b""), signed, masking.group, members)
     shares = masking.member.reveal(sealed, listed.survivors)
     school.log_reveal(signed.order, listed.survivors, now=now)
@@ -203,15 +202,21 @@ def reveal(
     return sign_document(revealed, school.signer)
 
 
-def _settle(listed: Survivors, signed: SignedOrder, plan: Plan, school: School) -> None:
+def _settle(
+    listed: Survivors, group: Group, signed: SignedOrder, plan: Plan, school: School
+) -> None:
     """Accept a list of survivors as the only one of its round."""
     order = signed.order
     named = (listed.plan_digest, listed.run_id, listed.round, listed.order_digest)
     if named != (order.plan_digest, order.run_id, order.round, signed.digest):
         raise Refused(RefusalCode.R22, SURVIVORS)
-    if listed.group_digest != _own_shares(signed, school).group_digest:
+    masked_with = _own_shares(signed, school).group_digest
+    if not masked_with == listed.group_digest == group.digest:
         raise Refused(RefusalCode.R22, GROUP)
-    if school.name not in listed.survivors or not set(listed.survivors) <= {*plan.schools.members}:
+    survivors = set(listed.survivors)
+    if school.name not in survivors or not survivors <= set(group.keys):
+        raise Refused(RefusalCode.R22, SURVIVORS)
+    if not group.holds_together(survivors):
         raise Refused(RefusalCode.R22, SURVIVORS)
     _require_company(len(listed.survivors), plan, school)
     if not school.store.agree(signed.digest, listed.digest()):

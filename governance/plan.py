@@ -199,11 +199,12 @@ class SecureSumSection(Section):
     Attributes:
         protocol: what exactly is done; another way would have another name.
         colluding: how many schools may tell the consortium all they know; the others' noise is
-            enough without theirs.
+            enough without theirs. In a large consortium a school shares its seeds with 52 others,
+            and half of those may be among the colluding.
     """
 
     protocol: Literal["fedtrace-secure-sum/1"]
-    colluding: Annotated[int, Field(ge=0, le=999)]
+    colluding: Annotated[int, Field(ge=0, le=26)]
 
 
 class EvaluationSection(Section):

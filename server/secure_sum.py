@@ -167,11 +167,16 @@ class _Attempt:
             raise Corrupt("a plan without secure_sum has no secure sum")
         self._learn_keys(run_keys)
         lines = b"\n".join(run_keys[name] for name in sorted(run_keys))
-        group = Group(self._verified(run_keys.values()), secure_sum.colluding)
+        try:
+            group = Group(self._verified(run_keys.values()), secure_sum.colluding)
+        except ValueError as error:
+            raise _Unsummed(str(error)) from error
         gathered = self._contributions(checkpoint, lines, group)
         self.survivors = tuple(sorted(gathered.shares))
         self._require(len(self.survivors), self._asking.plan.schools.minimum_per_round)
-        agreement = self._agreement(group)
+        if not group.holds_together(self.survivors):
+            raise _Unsummed("the survivors would fall into several sums")
+        agreement = self._agreement(lines, group)
         revealed = self._revealed(agreement, lines, gathered)
         commitments = {
             name: bytes.fromhex(shares.commitments) for name, (_, shares) in gathered.shares.items()
@@ -249,7 +254,7 @@ class _Attempt:
         )
         return gathered
 
-    def _agreement(self, group: Group) -> bytes:
+    def _agreement(self, keys: bytes, group: Group) -> bytes:
         """The list of survivors, signed by as many of them as the group needs."""
         order = self._signed.order
         listed = Survivors(
@@ -268,7 +273,7 @@ class _Attempt:
                 raise Rejected("A07", f"{school} signed another list of survivors")
             return envelope
 
-        request = {"stage": b"agree", "survivors": listed.to_bytes()}
+        request = {"stage": b"agree", "survivors": listed.to_bytes(), "keys": keys}
         signed = self._hear(dict.fromkeys(self.survivors, request), read, until=_AGREE_UNTIL)
         self._require(len(signed), group.agreement)
         try:

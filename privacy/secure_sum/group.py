@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,9 +20,10 @@ class Group:
 
     Up to 53 members everybody masks with everybody. Above that the members stand in a circle in
     an order that is drawn from a hash of all their keys, and everybody masks with the next k / 2 on
-    both sides: the Harary graph of Bell et al. 2020, section 3.2. With k = 48 of 200 members, a
-    tenth of them colluding and a third lost, a neighbourhood is broken with probability below
-    2**-40 (hypergeometric tails; ``tests/unit/privacy/test_secure_sum.py`` computes it).
+    both sides: the Harary graph of Bell et al. 2020, section 3.2. The colluding are fewer than it
+    takes to rebuild a seed wherever they stand. With 20 of them and a fifth of 1,000 members lost,
+    a seed lacks holders to rebuild it, and the round is asked again, with probability below 2**-20
+    (hypergeometric tails; ``tests/unit/privacy/test_secure_sum.py`` computes it).
 
     Attributes:
         keys: name -> X25519 public key of the run, 32 bytes.
@@ -31,6 +32,18 @@ class Group:
 
     keys: Mapping[str, bytes]
     colluding: int
+
+    def __post_init__(self) -> None:
+        """Refuse what no threshold fits.
+
+        Raises:
+            ValueError: so many colluding that they could rebuild a neighbour's seeds.
+        """
+        if len(self.keys) > COMPLETE_UP_TO and self.colluding > SPARSE_NEIGHBOURS // 2:
+            raise ValueError(
+                f"{self.colluding} of {len(self.keys)} schools may collude; in a group of more "
+                f"than {COMPLETE_UP_TO} at most {SPARSE_NEIGHBOURS // 2} may"
+            )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -73,7 +86,23 @@ class Group:
         holders = len(self.holders(name))
         if len(self.keys) <= COMPLETE_UP_TO:
             return min(holders, self.agreement)
-        return 2 * holders // 5 + 1
+        return max(2 * holders // 5, self.colluding) + 1
+
+    def holds_together(self, survivors: Collection[str]) -> bool:
+        """Whether the survivors' masks tie all of them into one sum.
+
+        Who names the lost could otherwise cut the circle in two: pair masks reach 26 places, so
+        26 in a row without an honest survivor, at two places, leave two sums that can be unmasked
+        one by one. If every 26 in a row hold more than half the colluding, two such stretches
+        hold more than all of them, so one has an honest survivor. A complete graph cannot be cut.
+        """
+        if len(self.keys) <= COMPLETE_UP_TO:
+            return True
+        reach = SPARSE_NEIGHBOURS // 2
+        there = [name in survivors for name in self._circle]
+        around = there + there[: reach - 1]
+        fewest = min(sum(around[first : first + reach]) for first in range(len(there)))
+        return fewest > self.colluding // 2
 
     @cached_property
     def _points(self) -> dict[str, int]:

@@ -77,8 +77,10 @@ class Member:
     ) -> None:
         if group.keys.get(name) != key.public_key().public_bytes_raw():
             raise ValueError(f"the group does not hold the key that {name} made for this run")
-        self._name, self._group, self._order = name, group, order
-        self._secret = derive(key.private_bytes_raw(), "member", run, order)
+        self._name, self._group = name, group
+        # Bound to the group: another group under the same order has other seeds, shares and keys.
+        self._round = (order, group.digest)
+        self._secret = derive(key.private_bytes_raw(), "member", run, *self._round)
         self._shared = {
             other: pair_secret(key, group.keys[other], run=run, members=frozenset((name, other)))
             for other in group.neighbours(name)
@@ -129,7 +131,7 @@ class Member:
         """Its own seed under its own name, then a seed for every neighbour."""
         seeds = {self._name: derive(self._secret, "self")}
         for other, secret in self._shared.items():
-            seeds[other] = derive(secret, "mask", self._order)
+            seeds[other] = derive(secret, "mask", *self._round)
         return seeds
 
     def _sealed(self, seeds: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -164,11 +166,11 @@ class Member:
             return b""
 
     def _seal_key(self, other: str, sender: str, receiver: str) -> bytes:
-        return derive(self._shared[other], "seal", self._order, sender, receiver)
+        return derive(self._shared[other], "seal", *self._round, sender, receiver)
 
     @property
     def _context(self) -> bytes:
-        return f"{self._group.digest}\n{self._order}".encode()
+        return "\n".join(self._round).encode()
 
 
 def unmask(

@@ -175,17 +175,42 @@ def test_a_large_group_is_a_regular_graph_that_all_draw_alike() -> None:
 
 
 def test_the_sparse_graph_is_as_safe_as_its_docstring_says() -> None:
-    group = Group({f"s{i}": bytes(32) for i in range(1000)}, 100)
+    group = Group({f"s{i}": bytes(32) for i in range(1000)}, 20)
     neighbours, needed = len(group.neighbours("s0")), group.threshold("s0")
 
     def some_neighbourhood(members: int, marked: int, more_than: int) -> float:
         tail = hypergeom.sf(more_than, members - 1, marked, neighbours)
         return float(members * tail)
 
-    assert needed > 20  # of 200 members with 20 colluding, no neighbourhood can be broken
-    assert some_neighbourhood(1000, 100, needed - 1) < 2**-20
+    assert needed > 20  # no neighbourhood can be broken, however the colluding stand
     assert some_neighbourhood(200, 40, neighbours + 1 - needed) < 2**-20
     assert some_neighbourhood(1000, 200, neighbours + 1 - needed) < 2**-20
+
+
+def test_a_circle_cannot_be_cut_into_two_sums() -> None:
+    """The aggregator names as lost whoever stands between two arcs of a large group."""
+    group = Group({f"s{i:03d}": bytes([i]) * 32 for i in range(120)}, 0)
+    circle = list(group._circle)
+    lost = {*circle[22:48], *circle[94:120]}
+    survivors = [name for name in group.names if name not in lost]
+    assert len(survivors) >= group.agreement
+    assert not group.holds_together(survivors)
+    one_between = [*survivors, circle[30]]
+    assert not group.holds_together(one_between)
+    assert group.holds_together([*one_between, circle[100]])
+    assert group.holds_together(group.names)
+    assert group.holds_together([name for i, name in enumerate(group.names) if i % 5])
+    colluding = Group(group.keys, 4)
+    assert not colluding.holds_together([*survivors, *circle[30:32], *circle[100:102]])
+    assert colluding.holds_together([*survivors, *circle[30:33], *circle[100:103]])
+
+
+def test_the_colluding_can_never_rebuild_a_seed() -> None:
+    for members, colluding in ((5, 3), (53, 40), (54, 26), (200, 26)):
+        group = Group({f"s{i:03d}": bytes([i]) * 32 for i in range(members)}, colluding)
+        assert group.threshold("s000") > colluding
+    with pytest.raises(ValueError, match="27 of 54 schools may collude"):
+        Group({f"s{i:03d}": bytes([i]) * 32 for i in range(54)}, 27)
 
 
 # --- sharing --------------------------------------------------------------------------------------
