@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from flwr.app import Message
+from flwr.app import Error, Message
 from flwr.app.metadata import Metadata
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
@@ -83,14 +84,17 @@ class InProcessGrid(Grid):  # type: ignore[misc]  # Flower is not followed by my
             message_id = f"message-{self._sent}"
             node_id = message.metadata.dst_node_id
             arriving = Message(content=message.content, metadata=_numbered(message, message_id))
-            self._replies[message_id] = list(
-                self._transport(node_id, arriving, self._nodes[node_id])
-            )
+            replies = list(self._transport(node_id, arriving, self._nodes[node_id]))
+            self._replies[message_id] = replies or [_lost(arriving)]
             ids.append(message_id)
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """The replies to these messages that have arrived and were not pulled before."""
+        """The replies to these messages that were not pulled before.
+
+        A SuperLink reports a message that nobody answered once its time is over. Here nothing
+        arrives later, so a lost message is reported at once and nobody waits for a deadline.
+        """
         replies: list[Message] = []
         for message_id in message_ids:
             replies.extend(self._replies.pop(message_id, []))
@@ -102,6 +106,11 @@ class InProcessGrid(Grid):  # type: ignore[misc]  # Flower is not followed by my
         """Push, then pull once: in one process nothing arrives later."""
         del timeout
         return self.pull_messages(self.push_messages(messages))
+
+
+def _lost(message: Message) -> Message:
+    """What Flower reports where no reply to a message will come."""
+    return Message(Error(code=ErrorCode.MESSAGE_UNAVAILABLE), reply_to=message)
 
 
 def _numbered(message: Message, message_id: str) -> Metadata:

@@ -232,7 +232,7 @@ def test_faults_name_the_guilty_and_cost_nobody_else(
     rows: tuple[Row, Row, Row], federation: Federation
 ) -> None:
     faults = {(BAD, number): row.make(federation) for number, row in enumerate(rows, 1)}
-    outcome = federation.run("hasty", wire=Wire(federation, faults=faults))
+    outcome = federation.run(wire=Wire(federation, faults=faults))
     assert outcome.reason == "completed"
     assert outcome.model_path is not None
     assert outcome.evaluation is not None

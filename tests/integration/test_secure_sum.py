@@ -8,8 +8,6 @@ refusal stands in the school's log.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ import pytest
 from flwr.app import Message
 from safetensors.numpy import load
 from support.consistency import check_consortium, logged
-from support.federation import Delivery, Fault, Federation, Wire, accept, parts_of, resigned_order
+from support.federation import Delivery, Fault, Federation, Wire, parts_of, resigned_order
 
 from fedtrace.governance.log.entries import OrderRefused, RoundFailed, SharesRevealed
 from fedtrace.governance.manifest import REFUSAL_TYPE, RefusalNotice
@@ -39,27 +37,11 @@ from fedtrace.privacy.secure_sum import protocol
 BAD, OTHER = "school-2", "school-1"
 
 
-@pytest.fixture
-def distributed(federation: Federation) -> Federation:
-    """A federation with one more plan, under secure sum; two of three schools are a quorum."""
-    plan = accept(
-        federation.workspace, "distributed", now=datetime.now(UTC), trust_mode="distributed"
-    )
-    hasty = accept(
-        federation.workspace,
-        "hasty-sum",
-        now=datetime.now(UTC),
-        trust_mode="distributed",
-        deadline_seconds=4,
-    )
-    return replace(federation, plans={**federation.plans, "distributed": plan, "hasty-sum": hasty})
-
-
 def stage_of(delivery: Delivery) -> str:
     return delivery.request.get("stage", b"contribute").decode()
 
 
-def test_a_whole_job(distributed: Federation) -> None:
+def test_a_whole_job(federation: Federation) -> None:
     payloads: list[bytes] = []
 
     def listening(delivery: Delivery) -> Iterable[Message]:
@@ -67,26 +49,26 @@ def test_a_whole_job(distributed: Federation) -> None:
         payloads.extend(p for name, p in parts_of(answer).items() if name == "payload")
         return [answer]
 
-    faults = {(school, r): listening for school in distributed.schools for r in (1, 2, 3, 4)}
-    outcome = distributed.run("distributed", wire=Wire(distributed, faults=faults))
+    faults = {(school, r): listening for school in federation.schools for r in (1, 2, 3, 4)}
+    outcome = federation.run("distributed", wire=Wire(federation, faults=faults))
 
     assert outcome.reason == "completed"
-    assert [each.answered for each in outcome.rounds] == [distributed.schools] * 3
+    assert [each.answered for each in outcome.rounds] == [federation.schools] * 3
     assert outcome.evaluation is not None
     assert outcome.evaluation.per_school == {}
-    assert outcome.epsilon <= distributed.plans["distributed"].privacy.epsilon_job
+    assert outcome.epsilon <= federation.plans["distributed"].privacy.epsilon_job
     for payload in payloads:  # three rounds and an evaluation of three schools: all of it uniform
         words = load(payload)["masked"]
         assert words.dtype == np.uint32
         assert abs(words.astype(float).mean() / 2**32 - 0.5) < 0.25
     assert len(payloads) == 12
-    revealed = [e for e in logged(distributed.home(OTHER)) if isinstance(e, SharesRevealed)]
-    assert [each.schools for each in revealed] == [distributed.schools] * 4
-    check_consortium(distributed.workspace)
+    revealed = [e for e in logged(federation.home(OTHER)) if isinstance(e, SharesRevealed)]
+    assert [each.schools for each in revealed] == [federation.schools] * 4
+    check_consortium(federation.workspace)
 
 
 def test_what_is_unmasked_is_the_sum_of_what_was_masked(
-    distributed: Federation, monkeypatch: pytest.MonkeyPatch
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shares: list[np.ndarray] = []
     sums: list[np.ndarray] = []
@@ -102,7 +84,7 @@ def test_what_is_unmasked_is_the_sum_of_what_was_masked(
 
     monkeypatch.setattr(NoiseShare, "protect", protecting)
     monkeypatch.setattr(protocol, "unmask", unmasking)
-    distributed.run("distributed")
+    federation.run("distributed")
     assert len(shares) == 12
     assert len(sums) == 4
     for i, total in enumerate(sums):
@@ -119,19 +101,19 @@ def silent_at(stage: str) -> Fault:
     [("keys", 1, 2), ("contribute", 2, 2), ("agree", 2, 3), ("reveal", 2, 3)],
 )
 def test_a_school_lost_at_any_stage_costs_at_most_itself(
-    distributed: Federation, stage: str, number: int, summed: int
+    federation: Federation, stage: str, number: int, summed: int
 ) -> None:
-    wire = Wire(distributed, faults={(BAD, number): silent_at(stage)})
-    outcome = distributed.run("hasty-sum", wire=wire)
+    wire = Wire(federation, faults={(BAD, number): silent_at(stage)})
+    outcome = federation.run("distributed", wire=wire)
     assert outcome.reason == "completed"
     assert [len(each.answered) for each in outcome.rounds] == [
         summed if each.round == number else 3 for each in outcome.rounds
     ]
     assert all(each.attempts == 1 for each in outcome.rounds)
-    check_consortium(distributed.workspace)
+    check_consortium(federation.workspace)
 
 
-def test_a_round_that_cannot_be_unmasked_is_asked_again_from_all(distributed: Federation) -> None:
+def test_a_round_that_cannot_be_unmasked_is_asked_again_from_all(federation: Federation) -> None:
     lost = {"agree": 2}
 
     def once(delivery: Delivery) -> Iterable[Message]:
@@ -142,14 +124,14 @@ def test_a_round_that_cannot_be_unmasked_is_asked_again_from_all(distributed: Fe
         return [delivery.handed_over()]
 
     faults = {(BAD, 2): once, (OTHER, 2): once}
-    outcome = distributed.run("hasty-sum", wire=Wire(distributed, faults=faults))
+    outcome = federation.run("distributed", wire=Wire(federation, faults=faults))
     assert [each.attempts for each in outcome.rounds[:2]] == [1, 2]
     assert [len(each.answered) for each in outcome.rounds[:2]] == [3, 3]
     assert outcome.rounds[1].closed
     assert outcome.reason == "budget_exhausted"  # the second attempt was a release of its own
-    entries = logged(distributed.workspace.consortium_home)
+    entries = logged(federation.workspace.consortium_home)
     assert [each.answered for each in entries if isinstance(each, RoundFailed)] == [0]
-    check_consortium(distributed.workspace, warnings=["updates.received"] * 3)
+    check_consortium(federation.workspace, warnings=["updates.received"] * 3)
 
 
 # --- a hostile server -----------------------------------------------------------------------------
@@ -296,31 +278,31 @@ def _anew(federation: Federation, delivery: Delivery, **parts: bytes) -> Message
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_hostile_server_is_refused_and_logged(
-    distributed: Federation, attack: Attack, code: str, clause: str
+    federation: Federation, attack: Attack, code: str, clause: str
 ) -> None:
     answers: list[Message] = []
 
     def attacked(delivery: Delivery) -> Iterable[Message]:
-        answer = attack(distributed, delivery)
+        answer = attack(federation, delivery)
         if answer is not None:
             answers.append(answer)
         return [delivery.handed_over()]
 
-    outcome = distributed.run("distributed", wire=Wire(distributed, faults={(OTHER, 2): attacked}))
+    outcome = federation.run("distributed", wire=Wire(federation, faults={(OTHER, 2): attacked}))
     assert answers
     for answer in answers:
         parts = parts_of(answer)
         assert set(parts) == {"refusal"}
         notice = RefusalNotice.from_bytes(unverified_payload(parts["refusal"], REFUSAL_TYPE))
         assert (str(notice.code), notice.clause) == (code, clause)
-    refusals = [e for e in logged(distributed.home(OTHER)) if isinstance(e, OrderRefused)]
+    refusals = [e for e in logged(federation.home(OTHER)) if isinstance(e, OrderRefused)]
     assert [(str(e.code), e.clause) for e in refusals] == [(code, clause)] * len(answers)
     assert outcome.reason == "completed"
     assert [len(each.answered) for each in outcome.rounds] == [3, 3, 3]
-    check_consortium(distributed.workspace)
+    check_consortium(federation.workspace)
 
 
-def test_an_earlier_round_is_never_unmasked_again(distributed: Federation) -> None:
+def test_an_earlier_round_is_never_unmasked_again(federation: Federation) -> None:
     kept: dict[str, Delivery] = {}
     answers: list[Message] = []
 
@@ -335,13 +317,13 @@ def test_an_earlier_round_is_never_unmasked_again(distributed: Federation) -> No
         return [answer]
 
     faults = {(OTHER, 1): keeping, (OTHER, 2): replaying}
-    outcome = distributed.run("distributed", wire=Wire(distributed, faults=faults))
+    outcome = federation.run("distributed", wire=Wire(federation, faults=faults))
     assert [set(parts_of(answer)) for answer in answers] == [{"refusal"}, {"refusal"}]
     assert outcome.reason == "completed"
-    check_consortium(distributed.workspace)
+    check_consortium(federation.workspace)
 
 
-def test_the_same_order_again_reveals_nothing_new(distributed: Federation) -> None:
+def test_the_same_order_again_reveals_nothing_new(federation: Federation) -> None:
     """An aggregator that died asks again; every stage gives the same bytes."""
     answers: dict[str, list[dict[str, bytes]]] = {}
 
@@ -350,7 +332,7 @@ def test_the_same_order_again_reveals_nothing_new(distributed: Federation) -> No
         answers.setdefault(stage_of(delivery), []).extend([parts_of(first), parts_of(second)])
         return [second]
 
-    distributed.run("distributed", wire=Wire(distributed, faults={(OTHER, 2): twice}))
+    federation.run("distributed", wire=Wire(federation, faults={(OTHER, 2): twice}))
     assert set(answers) == {"contribute", "agree", "reveal"}
     for first, second in answers.values():
         assert first == second

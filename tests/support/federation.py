@@ -36,8 +36,6 @@ STUDENTS = 15
 MIN_STUDENTS = 8
 ROUNDS = 3
 EPSILON = 8.0
-HASTY_SECONDS = 2
-"""A deadline that a test can wait for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +44,8 @@ class Federation:
 
     Attributes:
         workspace: where the homes are.
-        plans: by name: ``usual``; ``hasty``, with a deadline that can be waited for; ``foreign``,
-            made for other code than is installed.
+        plans: by name: ``usual``; ``foreign``, made for other code than is installed;
+            ``distributed``, under secure sum; two of three schools are its quorum.
     """
 
     workspace: Workspace
@@ -111,8 +109,8 @@ def build_federation(root: Path, *, tables: Path, now: datetime) -> Federation:
             opened.import_csv(tables / f"{school.name}.csv", MAPPING, CATALOGUE, now=now)
     plans = {
         "usual": accept(workspace, "usual", now=now),
-        "hasty": accept(workspace, "hasty", now=now, deadline_seconds=HASTY_SECONDS),
         "foreign": accept(workspace, "foreign", now=now, fab_digest=digest(b"another bundle")),
+        "distributed": accept(workspace, "distributed", now=now, trust_mode="distributed"),
     }
     return Federation(workspace=workspace, plans=plans)
 
@@ -122,7 +120,6 @@ def accept(
     name: str,
     *,
     now: datetime,
-    deadline_seconds: int = 60,
     fab_digest: str | None = None,
     trust_mode: TrustMode = "local",
 ) -> Plan:
@@ -139,7 +136,7 @@ def accept(
             trust_mode=trust_mode,
             epsilon=EPSILON,
             rounds=ROUNDS,
-            deadline_seconds=deadline_seconds,
+            deadline_seconds=60,
             seed=1,
         ),
         valid_from=valid_from,
