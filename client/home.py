@@ -152,6 +152,18 @@ def open_school(home: Path) -> School:
     )
 
 
+def school_name(home: Path) -> str:
+    """Whose home it is.
+
+    Raises:
+        PolicyError: the home has not been made, or its policy is not its own.
+        Rejected: the policy is damaged.
+        OSError: a file cannot be read.
+    """
+    _require_home(home)
+    return _own_policy(home / _POLICY, load_keys(home / "keys")).school
+
+
 def _require_home(home: Path) -> None:
     if not (home / _SETTINGS).exists():
         raise PolicyError(

@@ -193,7 +193,7 @@ def open_consortium(
         Corrupt: database or log contradict themselves or each other.
         OSError: a file is missing, or another process has the log open.
     """
-    settings, charter = _settings(home), _charter(home)
+    settings, charter = _settings(home), read_charter(home)
     aggregator = _signer(home / AGGREGATOR_KEY_FILE)
     if aggregator.public_key != charter.aggregator.public_key:
         raise PolicyError(f"{AGGREGATOR_KEY_FILE} is not the aggregator's key in the charter")
@@ -203,8 +203,7 @@ def open_consortium(
         home / LOG_FOLDER, origin=charter.log.origin, key=_private_key(home / LOG_KEY_FILE)
     )
     try:
-        url = os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{home / DATABASE_FILE}"
-        store = ConsortiumStore.open(url)
+        store = ConsortiumStore.open(database_url(home))
         try:
             publish(log, store.staged())
         except BaseException:
@@ -227,6 +226,29 @@ def open_consortium(
     )
 
 
+def database_url(home: Path) -> str:
+    """Where the consortium's database is: the operator's choice, or a file in the home."""
+    return os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{home / DATABASE_FILE}"
+
+
+def find_plan(home: Path, named: str) -> SignedPlan:
+    """The activated plan with this digest, or with this name if only one has it.
+
+    Raises:
+        PolicyError: there is none, or several have the name.
+        Corrupt: a plan is not what its folder says.
+        OSError: a file cannot be read.
+    """
+    shelf, charter = PlanShelf(home / PLANS_FOLDER), read_charter(home)
+    plans = [shelf.open(digest, charter) for digest in shelf.digests()]
+    found = [signed for signed in plans if named in (signed.digest, signed.plan.name)]
+    if len(found) == 1:
+        return found[0]
+    there = ", ".join(f"{signed.plan.name} ({signed.digest})" for signed in plans) or "none"
+    what = "several plans are" if found else "no active plan is"
+    raise PolicyError(f"{what} called {named}; active here: {there}")
+
+
 def _settings(home: Path) -> Settings:
     try:
         return Settings.model_validate(tomllib.loads((home / SETTINGS_FILE).read_text("utf-8")))
@@ -234,7 +256,13 @@ def _settings(home: Path) -> Settings:
         raise PolicyError(f"{SETTINGS_FILE}: {error}") from error
 
 
-def _charter(home: Path) -> Charter:
+def read_charter(home: Path) -> Charter:
+    """The charter of a consortium's home.
+
+    Raises:
+        PolicyError: it is damaged.
+        OSError: it cannot be read.
+    """
     try:
         return Charter.from_bytes((home / CHARTER_FILE).read_bytes())
     except Rejected as error:

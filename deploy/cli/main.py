@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from fedtrace.deploy.cli.audit import app as audit
+from fedtrace.deploy.cli.consortium import app as consortium
 from fedtrace.deploy.cli.demo import demo
 from fedtrace.deploy.cli.plan import app as plan
 from fedtrace.deploy.cli.school import app as school
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("simulate")(simulate)
 app.add_typer(plan, name="plan")
+app.add_typer(consortium, name="consortium")
 app.add_typer(school, name="school")
 app.add_typer(audit, name="audit")
 

@@ -73,8 +73,9 @@ def print_json(value: Any) -> None:
 
 
 def print_lines(text: str) -> None:
-    """Print plain text on standard output, exactly as it is."""
+    """Print plain text on standard output, exactly as it is, at once even into a pipe."""
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
 
 
 def print_checks(checks: Iterable[tuple[str, str]]) -> None:

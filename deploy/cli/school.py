@@ -27,9 +27,13 @@ from fedtrace.deploy.cli.output import (
     print_lines,
     say_next,
 )
+from fedtrace.deploy.cli.serving import connect, doctor, run
 from fedtrace.governance.errors import Corrupt
 
 app = typer.Typer(help="A school's own node: records, plans, status.", no_args_is_help=True)
+app.command()(connect)
+app.command()(doctor)
+app.command()(run)
 
 _AFTERWARDS = {True: "", False: "; the gate, which has the log open, writes it down"}
 

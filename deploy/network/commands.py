@@ -62,6 +62,7 @@ class SchoolSide:
         server_port: Its port.
         runtime_port: The SuperNode's own API, on loopback.
         threads: How many threads the gate's numerical libraries may use; None for all.
+        proxy: The HTTP proxy to the outside, or None for a direct connection.
     """
 
     name: str
@@ -74,6 +75,7 @@ class SchoolSide:
     server_port: int
     runtime_port: int
     threads: int | None = None
+    proxy: str | None = None
 
 
 def superlink_command(side: ConsortiumSide) -> Command:
@@ -143,7 +145,11 @@ def supernode_command(side: SchoolSide) -> Command:
             *("--isolation", "process"),
             *("--superexec-auth-secret-file", str(side.secret_file)),
         ),
-        environment=flower_environment(side.directory / "supernode"),
+        environment={
+            **flower_environment(side.directory / "supernode"),
+            # In the environment, which other users cannot read: it may have a password.
+            **({"HTTPS_PROXY": side.proxy, "NO_PROXY": LOOPBACK} if side.proxy else {}),
+        },
     )
 
 

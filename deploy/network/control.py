@@ -88,7 +88,7 @@ class Control:
         Raises:
             NetworkError: The key file is not a P-384 key in OpenSSH format.
         """
-        encoded = _encoded_key(school, public_key)
+        encoded = load_node_key(school, public_key)
         for node in self._nodes():
             if node.public_key == encoded:
                 return int(node.node_id)
@@ -140,8 +140,13 @@ class Control:
             return nodes
 
 
-def _encoded_key(school: str, path: Path) -> bytes:
-    """A school's public node key in the form that Flower keeps it."""
+def load_node_key(school: str, path: Path) -> bytes:
+    """A school's public node key in the form that Flower keeps it.
+
+    Raises:
+        NetworkError: it is not a P-384 key in OpenSSH format.
+        OSError: it cannot be read.
+    """
     try:
         key = load_ssh_public_key(path.read_bytes())
     except (ValueError, UnsupportedAlgorithm):

@@ -233,7 +233,7 @@ def main() -> None:
         lifespan="on",
         access_log=False,
         server_header=False,
-        date_header=False,
+        date_header=True,  # a school compares its clock
         proxy_headers=False,
         ws="none",
         limit_concurrency=1024,

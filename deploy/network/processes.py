@@ -54,11 +54,19 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process that was started."""
+    """A process that was started.
+
+    Attributes:
+        command: what it runs.
+        process: it.
+        log: its log file, which earlier processes of that name have written too.
+        log_start: where in the file this one began, in bytes.
+    """
 
     command: Command
     process: subprocess.Popen[bytes]
     log: Path
+    log_start: int
 
     @property
     def is_running(self) -> bool:
@@ -108,6 +116,7 @@ class Supervisor:
         """Start one process; does not wait for it."""
         path = self._logs / f"{command.name}.log"
         with path.open("ab") as log:
+            begins = log.tell()
             process = subprocess.Popen(
                 [
                     sys.executable,
@@ -123,10 +132,20 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches us alone, so that we end them in order
             )
-        child = Child(command, process, path)
+        child = Child(command, process, path, begins)
         self._children.append(child)
         logger.info("started %s (process %d)", command.name, process.pid)
         return child
+
+    def restart(self, child: Child) -> Child:
+        """End a child, if it still runs, and start its command again."""
+        _signal_group(child, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            child.process.wait(_TERMINATE_SECONDS)
+        _signal_group(child, signal.SIGKILL)  # also whatever the child itself had started
+        child.process.wait(_KILL_SECONDS)
+        self._children.remove(child)
+        return self.start(child.command)
 
     def wait(self, probes: Mapping[str, Probe], *, seconds: float) -> None:
         """Wait until every probe was true once.
@@ -194,9 +213,15 @@ def listens_on(port: int) -> Probe:
 
 
 def has_logged(child: Child, pattern: str) -> Probe:
-    """Ready when the child's log contains a match of ``pattern``."""
+    """Ready when the child itself has logged a match of ``pattern``."""
     compiled = re.compile(pattern.encode())
-    return lambda: compiled.search(child.log.read_bytes()) is not None
+
+    def probe() -> bool:
+        with child.log.open("rb") as log:
+            log.seek(child.log_start)
+            return compiled.search(log.read()) is not None
+
+    return probe
 
 
 def _signal_group(child: Child, number: signal.Signals) -> None:

@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 _CA_DAYS = 3650
 _SERVER_DAYS = 397  # the longest that browsers accept; renew before a school year ends
 _BACKDATED = timedelta(hours=1)  # clocks of schools are not in step
+_RENEWED_BEFORE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,46 @@ def provision_server(directory: Path, *, hosts: Iterable[str], now: datetime) ->
     identity.certificate.write_bytes(server.public_bytes(serialization.Encoding.PEM))
     write_secret(identity.private_key, _pem(server_key))
     return identity
+
+
+def renew_server(directory: Path, *, hosts: Iterable[str], now: datetime) -> bool:
+    """Issue a new server certificate where the present one is for other names or ends soon.
+
+    The CA stays, so no school has to do anything.
+
+    Args:
+        directory: made by `provision_server`.
+        hosts: the names that schools use now.
+        now: the time.
+
+    Returns:
+        Whether it was renewed: whoever shows it has to load it again.
+
+    Raises:
+        OSError: a file cannot be read or written; the present certificate stays.
+        ValueError: a file there is damaged.
+    """
+    names = tuple(dict.fromkeys(hosts))
+    path = directory / "server.pem"
+    present = x509.load_pem_x509_certificate(path.read_bytes())
+    shown = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    same = {str(name.value) for name in shown} == {str(_general_name(h).value) for h in names}
+    if same and now < present.not_valid_after_utc - _RENEWED_BEFORE:
+        return False
+    ca = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
+    ca_key, server_key = (
+        serialization.load_pem_private_key((directory / name).read_bytes(), password=None)
+        for name in ("ca.key", "server.key")
+    )
+    if not isinstance(ca_key, ec.EllipticCurvePrivateKey) or not isinstance(
+        server_key, ec.EllipticCurvePrivateKey
+    ):
+        raise ValueError(f"the keys in {directory} are not elliptic-curve keys: restore a backup")
+    renewed = _certificate(_name(names[0]), server_key, issuer=(ca, ca_key), now=now, hosts=names)
+    staging = path.with_suffix(".new")
+    staging.write_bytes(renewed.public_bytes(serialization.Encoding.PEM))
+    staging.replace(path)
+    return True
 
 
 def provision_node(directory: Path) -> NodeKey:

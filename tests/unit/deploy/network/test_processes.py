@@ -151,11 +151,12 @@ def test_children_are_not_started_from_a_thread_that_may_end_first(tmp_path: Pat
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from fedtrace.deploy.network.environment import flower_environment
 from fedtrace.deploy.network.processes import *
 where = Path(sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell puts behind it
 with Supervisor(where / "logs") as supervisor:
     child = supervisor.start(Command(name="child", entry_point="sleeper:sleep", arguments=(),
         environment=flower_environment(where) | {"PYTHONPATH": str(where)}))

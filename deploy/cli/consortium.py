@@ -1,0 +1,18 @@
+"""``fedtrace consortium``: what the consortium's operator does."""
+
+from __future__ import annotations
+
+import typer
+
+from fedtrace.deploy.cli.serving import admit, serve, start, status
+
+app = typer.Typer(help="The consortium's server: schools, jobs, status.", no_args_is_help=True)
+app.command()(serve)
+app.command()(admit)
+app.command()(start)
+app.command()(status)
+
+
+@app.callback()
+def consortium() -> None:
+    """The consortium's server: the schools that may connect, the jobs it runs, how it is."""

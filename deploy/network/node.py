@@ -1,0 +1,180 @@
+"""A school's side as a service: SuperNode and gate, kept alive; one connection, outwards only.
+
+``<home>/network/node.json`` says where the consortium is. A consortium that is away, for a minute
+or for a day, is waited for; the node comes back by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fedtrace.client.files import write_private
+from fedtrace.deploy.network.commands import (
+    SUPERNODE_CONNECTED,
+    SchoolSide,
+    gate_command,
+    supernode_command,
+)
+from fedtrace.deploy.network.errors import NetworkError
+from fedtrace.deploy.network.keeping import Keeper
+from fedtrace.deploy.network.ports import free_ports
+from fedtrace.deploy.network.processes import Probe, Supervisor, has_logged
+from fedtrace.deploy.network.provisioning import (
+    NodeKey,
+    private_directory,
+    provision_node,
+    provision_superexec_secret,
+)
+
+NODE_FILE = "node.json"
+CA_FILE = "ca.pem"
+
+_GATE_READY = "gate ready"
+_GATE_SECONDS = 120.0  # torch is imported first, on a machine that may be slow
+
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")]
+
+
+class Connection(BaseModel):
+    """Where a school's node connects to.
+
+    Attributes:
+        school: its name in the charter.
+        host: the consortium's name or address, as in its certificate.
+        port: of its front.
+        proxy: ``http://[USER:PASSWORD@]HOST:PORT`` where the school's network needs one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    school: str
+    host: Host
+    port: Annotated[int, Field(ge=1, le=65535)]
+    proxy: Annotated[str, Field(pattern=r"^http://[^\s/]+:[0-9]{1,5}/?$")] | None = None
+
+
+def connection_to(school: str, server: str, proxy: str | None) -> Connection:
+    """A connection from what a person types.
+
+    Args:
+        school: the school's name.
+        server: ``HOST:PORT``.
+        proxy: a proxy's URL, or None.
+
+    Raises:
+        ValueError: one of them has not that form.
+    """
+    host, _, port = server.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"{server!r} is not HOST:PORT, as in fed.example.org:8443")
+    try:
+        return Connection(school=school, host=host, port=int(port), proxy=proxy)
+    except ValidationError as error:
+        where = str(error.errors()[0]["loc"][0])  # the value may hold a password
+        wanted = {"proxy": "http://[USER:PASSWORD@]HOST:PORT", "port": "1 to 65535"}
+        raise ValueError(f"{where} must be {wanted.get(where, 'a name or an address')}") from error
+
+
+def connect(home: Path, connection: Connection, ca_certificate: bytes) -> NodeKey:
+    """Write down where the consortium is and whom to trust, and make the node's key.
+
+    Returns:
+        The key; its public half goes to the consortium.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    directory = private_directory(home / "network")
+    write_private(directory / CA_FILE, ca_certificate, replace=True)
+    content = connection.model_dump_json(indent=2).encode()  # 0600: a proxy may have a password
+    write_private(directory / NODE_FILE, content, replace=True)
+    return provision_node(directory)
+
+
+def connection_of(home: Path) -> Connection:
+    """Where a school's node connects to.
+
+    Raises:
+        NetworkError: it was never said, or the file is damaged.
+    """
+    path = home / "network" / NODE_FILE
+    try:
+        return Connection.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise NetworkError(
+            f"{home} does not know its consortium yet: run `fedtrace school connect` first."
+        ) from error
+    except ValidationError as error:
+        raise NetworkError(
+            f"{path} is damaged: write it again with `fedtrace school connect`."
+        ) from error
+
+
+class SchoolService:
+    """The running node: ``with SchoolService(home) as service``, then `tick` once a second.
+
+    Args:
+        home: the school's.
+
+    Raises:
+        NetworkError: the consortium is not known.
+    """
+
+    def __init__(self, home: Path) -> None:
+        connection = connection_of(home)
+        directory = home / "network"
+        self._side = SchoolSide(
+            name=connection.school,
+            directory=directory,
+            home=home,
+            key=provision_node(directory),
+            secret_file=provision_superexec_secret(directory / "superexec" / "secret"),
+            ca_certificate=directory / CA_FILE,
+            server_host=connection.host,
+            server_port=connection.port,
+            runtime_port=free_ports(1)[0],
+            threads=os.cpu_count(),
+            proxy=connection.proxy,
+        )
+        self._supervisor = Supervisor(directory / "logs")
+        self._keeper = Keeper(self._supervisor)
+        self._is_connected: Probe = lambda: False
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the gate, then the connection.
+
+        Raises:
+            NotReadyError: the gate ended early or was not ready in time.
+        """
+        with ExitStack() as started:
+            started.enter_context(self._supervisor)
+            gate = self._supervisor.start(gate_command(self._side))
+            node = self._supervisor.start(supernode_command(self._side))
+            self._is_connected = has_logged(node, SUPERNODE_CONNECTED)
+            ready = {gate.command.name: has_logged(gate, _GATE_READY)}
+            self._supervisor.wait(ready, seconds=_GATE_SECONDS)
+            self._stack = started.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def tick(self) -> tuple[str, ...]:
+        """Start again what ended; returns the names."""
+        return self._keeper.tick()
+
+    def is_connected(self) -> bool:
+        """Whether the consortium has accepted the node since it was started."""
+        return self._is_connected()

@@ -1,0 +1,186 @@
+"""Keeping processes and jobs alive, renewing certificates, and saying what is in the way."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from fedtrace.deploy.network.control import RunStatus
+from fedtrace.deploy.network.doctor import Check, examine
+from fedtrace.deploy.network.errors import NetworkError
+from fedtrace.deploy.network.hosting import admit
+from fedtrace.deploy.network.jobs import Jobs
+from fedtrace.deploy.network.keeping import Keeper
+from fedtrace.deploy.network.node import connect, connection_of, connection_to
+from fedtrace.deploy.network.processes import Command, Supervisor
+from fedtrace.deploy.network.provisioning import provision_server, renew_server
+
+NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
+PLAN = "sha256:" + "a" * 64
+
+
+class Clock:
+    """Seconds that a test moves on."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class ScriptedRuns:
+    """A SuperLink whose runs end as they are told to."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.ends = RunStatus(phase="running", outcome="", details="")
+
+    def start_run(self, fab: bytes, settings: dict[str, str]) -> int:
+        assert fab == b"bundle"
+        self.started.append(settings["plan-digest"])
+        return len(self.started)
+
+    def status(self, run_id: int) -> RunStatus:
+        assert run_id == len(self.started)
+        return self.ends
+
+
+def test_what_ends_is_started_again_ever_more_patiently(tmp_path: Path) -> None:
+    command = Command(
+        name="short", entry_point="os:getpid", arguments=(), environment={"PATH": sys.prefix}
+    )
+    clock = Clock()
+    with Supervisor(tmp_path) as supervisor:
+        keeper = Keeper(supervisor, clock=clock)
+        child = supervisor.start(command)
+        child.process.wait(30)
+        pauses = []
+        for _ in range(8):
+            began = clock.seconds
+            while not keeper.tick():
+                clock.seconds += 0.5
+            pauses.append(clock.seconds - began)
+            supervisor.children[0].process.wait(30)
+        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+        clock.seconds += 1000  # it was well for a long time, and ends once more
+        began = clock.seconds
+        while not keeper.tick():
+            clock.seconds += 0.5
+        assert clock.seconds - began == 1
+        assert len(supervisor.children) == 1
+
+
+def test_a_job_that_fails_is_started_again_and_one_that_ended_is_not(tmp_path: Path) -> None:
+    jobs, runs, now = Jobs(tmp_path / "jobs"), ScriptedRuns(), NOW
+    jobs.ask(PLAN)
+    for failures in range(4):
+        jobs.tick(runs, fab=lambda: b"bundle", now=now)
+        assert len(runs.started) == failures + 1
+        jobs.ask(PLAN)  # asking again while it runs changes nothing
+        runs.ends = RunStatus(phase="finished", outcome="failed", details="it died")
+        jobs.tick(runs, fab=lambda: b"bundle", now=now)
+        (job,) = jobs.all()
+        assert (job.state, job.failures, job.says) == ("waiting", failures + 1, "it died")
+        assert job.due_at == now + timedelta(seconds=5 * 2**failures)
+        jobs.tick(runs, fab=lambda: b"bundle", now=job.due_at - timedelta(seconds=1))
+        assert len(runs.started) == failures + 1
+        now = job.due_at
+    runs.ends = RunStatus(phase="finished", outcome="completed", details="")
+    for _ in range(3):
+        jobs.tick(runs, fab=lambda: b"bundle", now=now)
+    assert len(runs.started) == 5
+    assert [job.state for job in Jobs(tmp_path / "jobs").all()] == ["over"]
+
+
+def test_a_damaged_job_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / f"{'a' * 64}.json").write_text("{}")
+    with pytest.raises(NetworkError, match="start the job again"):
+        Jobs(tmp_path).all()
+
+
+def names_in(path: Path) -> set[str]:
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {str(name.value) for name in found}
+
+
+def test_a_certificate_is_renewed_for_other_names_or_before_it_ends(tmp_path: Path) -> None:
+    identity = provision_server(tmp_path, hosts=["fed.example", "127.0.0.1"], now=NOW)
+    ca = identity.ca_certificate.read_bytes()
+    assert not renew_server(tmp_path, hosts=["fed.example", "127.0.0.1"], now=NOW)
+    assert renew_server(tmp_path, hosts=["other.example", "127.0.0.1"], now=NOW)
+    assert names_in(identity.certificate) == {"other.example", "127.0.0.1"}
+    late = NOW + timedelta(days=370)
+    assert renew_server(tmp_path, hosts=["other.example", "127.0.0.1"], now=late)
+    renewed = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
+    assert renewed.not_valid_after_utc > late + timedelta(days=390)
+    renewed.verify_directly_issued_by(x509.load_pem_x509_certificate(ca))
+    assert identity.ca_certificate.read_bytes() == ca
+
+
+def test_another_key_of_an_admitted_school_is_refused(tmp_path: Path) -> None:
+    admit(tmp_path, "school-1", b"one")
+    admit(tmp_path, "school-1", b"one")
+    with pytest.raises(FileExistsError):
+        admit(tmp_path, "school-1", b"two")
+
+
+def test_a_connection_is_kept_private_and_read_back(tmp_path: Path) -> None:
+    proxy = "http://user:secret@proxy.school:3128"
+    connection = connection_to("school-1", "fed.example:8443", proxy)
+    key = connect(tmp_path, connection, b"CA")
+    again = connect(tmp_path, connection, b"CA")
+    assert key == again
+    assert connection_of(tmp_path) == connection
+    assert (tmp_path / "network" / "node.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("server", "proxy"),
+    [
+        ("fed.example", None),
+        ("fed.example:http", None),
+        ("fed.example:70000", None),
+        ("bad host:1", None),
+        ("fed.example:1", "socks5://user:secret@h:1"),
+    ],
+)
+def test_a_server_that_is_no_address(server: str, proxy: str | None) -> None:
+    with pytest.raises(ValueError, match=r"HOST:PORT|1 to 65535|a name or an address") as error:
+        connection_to("school-1", server, proxy)
+    assert "secret" not in str(error.value)
+
+
+def status_of(checks: tuple[Check, ...], name: str) -> Check:
+    (found,) = (check for check in checks if check.name == name)
+    return found
+
+
+def test_the_doctor_says_what_to_repair(tmp_path: Path) -> None:
+    checks = examine(tmp_path, now=NOW)
+    assert "fedtrace school connect" in status_of(checks, "connection").sentence
+    assert {check.status for check in checks if check.name == "keys"} == {"FAIL"}
+    assert all("backup" in check.sentence for check in checks if check.name == "keys")
+
+
+def test_the_doctor_stops_where_the_way_ends(tmp_path: Path) -> None:
+    ca = provision_server(tmp_path / "ca", hosts=["localhost"], now=NOW).ca_certificate
+    connect(tmp_path, connection_to("s", "name.invalid:8443", None), ca.read_bytes())
+    checks = examine(tmp_path, now=NOW)
+    assert checks[-1].name == "name"
+    assert "nslookup name.invalid" in checks[-1].sentence
+    connect(tmp_path, connection_to("s", "localhost:1", None), ca.read_bytes())
+    checks = examine(tmp_path, now=NOW)
+    assert checks[-1].name == "port and certificate"
+    assert "firewall" in checks[-1].sentence
+    proxied = connection_to("s", "name.invalid:8443", "http://me:secret@127.0.0.1:1")
+    connect(tmp_path, proxied, ca.read_bytes())
+    checks = examine(tmp_path, now=NOW)
+    assert checks[-1].status == "FAIL"
+    assert "through proxy http://127.0.0.1:1" in checks[-1].sentence
+    assert "secret" not in checks[-1].sentence
