@@ -36,13 +36,9 @@ from fedtrace.governance.log.entries import PolicyChanged, SchoolInitialised
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.policy import SchoolPolicy, open_policy, sign_policy
 from fedtrace.governance.signing import SignatureError
+from fedtrace.governance.witnessing import school_origin
 
 _SETTINGS, _CHARTER, _POLICY = "school.toml", "charter.json", "policy.dsse.json"
-
-
-def log_origin(charter: Charter, school: str) -> str:
-    """The name of a school's log: in every entry and checkpoint, and asked for by the verifier."""
-    return f"{charter.consortium}/schools/{school}"
 
 
 def initialise_school(
@@ -69,7 +65,7 @@ def initialise_school(
         raise FileExistsError(f"{home} is a school's home already")
     write_private(home / _CHARTER, charter.to_bytes(), replace=True)
     write_private(home / _POLICY, sign_policy(policy, keys.signer), replace=True)
-    log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+    log = Log.open(home / "log", origin=school_origin(charter, policy.school), key=keys.log_key)
     try:
         if not len(log):
             entry = SchoolInitialised(
@@ -98,7 +94,7 @@ def change_policy(home: Path, policy: SchoolPolicy, *, now: datetime) -> None:
     keys = load_keys(home / "keys")
     charter = Charter.from_bytes((home / _CHARTER).read_bytes())
     _require_member(charter, policy, keys)
-    log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+    log = Log.open(home / "log", origin=school_origin(charter, policy.school), key=keys.log_key)
     try:
         log.append(PolicyChanged(policy_digest=policy.digest()), now=now)
     finally:
@@ -130,7 +126,7 @@ def open_school(home: Path) -> School:
     log_problem: str | None = None
     log_in_use = False
     try:
-        log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+        log = Log.open(home / "log", origin=school_origin(charter, policy.school), key=keys.log_key)
     except BlockingIOError as error:
         log_in_use = True
         log_problem = str(error.strerror)
