@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedtrace.client.mirror import MIRROR_FOLDER
 from fedtrace.deploy.log_homes import CHARTER, LogHome, find_homes, read_charter, read_stored
+from fedtrace.deploy.witness_checks import check_forks, check_mirrors, check_witnesses
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.checkpoint import parse_checkpoint
@@ -53,14 +55,18 @@ class _Found:
         school: whose, or None for the consortium's or where that is unknown.
         is_consortium: true for the consortium's.
         lines: what its checks found.
+        home: where it lies.
         entries: what it says; empty where it cannot be believed.
+        stored: the same, as lines.
         entry_bytes: its size.
     """
 
     school: str | None
     is_consortium: bool
     lines: tuple[Line, ...]
+    home: LogHome | None = None
     entries: tuple[LoggedEntry, ...] = ()
+    stored: Sequence[bytes] = ()
     entry_bytes: int = 0
 
 
@@ -82,6 +88,7 @@ def verify_path(path: Path) -> Verdict:
     if together:
         lines += _compare_members(charter, found)
     if exit_code(lines) < 2:
+        lines += _compare_witnesses(found, charter)
         consortium = next((each.entries for each in found if each.is_consortium), None)
         schools = {each.school: each.entries for each in found if each.school is not None}
         lines += crosscheck(consortium, schools, charter=charter, epsilon=epsilon)
@@ -135,7 +142,9 @@ def _verify_home(home: LogHome, charter: Charter) -> _Found:
         school=school,
         is_consortium=school is None,
         lines=verified.lines,
+        home=home,
         entries=verified.entries,
+        stored=stored.lines[: len(verified.entries)],
         entry_bytes=stored.entry_bytes,
     )
 
@@ -159,6 +168,21 @@ def _compare_charter(charter: Charter, found: Sequence[_Found]) -> Line:
         f"{len(charter.members)} members. Compare it with the one that your school has."
     )
     return Line(status="PASS", check="charter", sentence=sentence)
+
+
+def _compare_witnesses(found: Sequence[_Found], charter: Charter) -> Iterator[Line]:
+    """What the members saw of the consortium's log agrees with what is here."""
+    consortium = next((each for each in found if each.is_consortium), None)
+    homes = {
+        each.school: each.home.charter.parent
+        for each in found
+        if each.school is not None and each.home is not None
+    }
+    if consortium is not None and consortium.home is not None:
+        if consortium.home.log.name != MIRROR_FOLDER:
+            yield check_witnesses(consortium.home.log, consortium.stored, charter)
+        yield from check_mirrors(homes, consortium.stored)
+    yield from check_forks(homes, charter)
 
 
 def _compare_members(charter: Charter, found: Sequence[_Found]) -> Iterator[Line]:

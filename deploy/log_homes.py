@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedtrace.client.mirror import MIRROR_FOLDER
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.log.checkpoint import parse_checkpoint
 from fedtrace.governance.log.note import NOTE_LIMIT_BYTES, parse_note
@@ -37,7 +38,7 @@ _WHERE_TO_LOOK = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogHome:
-    """A folder with a charter and a log.
+    """A folder with a charter and a log; a school's copy of the consortium's counts as one too.
 
     Attributes:
         charter: the charter's file.
@@ -65,6 +66,9 @@ def find_homes(path: Path) -> tuple[list[LogHome], bool]:
         if schools.is_dir():
             folders += sorted(each for each in schools.iterdir() if each.is_dir())
         return [LogHome(charter=each / CHARTER, log=each / "log") for each in folders], True
+    if (path / MIRROR_FOLDER).is_dir():
+        mirror = LogHome(charter=path / CHARTER, log=path / MIRROR_FOLDER)
+        return [mirror, LogHome(charter=path / CHARTER, log=path / "log")], False
     if (path / "log").is_dir() or ((path / CHARTER).exists() and not (path / TILES).is_dir()):
         return [LogHome(charter=path / CHARTER, log=path / "log")], False
     if (path / TILES).is_dir():

@@ -28,7 +28,7 @@ from fedtrace.governance.log.quorum import (
     TrustPolicy,
     parse_policy,
 )
-from fedtrace.governance.log.storage import CHECKPOINT, read_limited
+from fedtrace.governance.log.storage import CHECKPOINT, COSIGNED, read_limited
 from fedtrace.governance.log.tiles import write_tiles
 from fedtrace.governance.log.verify import Line, LogBytes, verify_log
 from fedtrace.governance.witnessing import consortium_policy, school_origin, school_policy
@@ -151,6 +151,8 @@ def export_log(path: Path, to: Path) -> int:
         (to / name).write_bytes(content)
     (to / CHARTER).write_bytes(log.charter.to_bytes())
     (to / POLICY).write_text(log.policy.to_text(), encoding="utf-8")
+    if log.cosigned is not None:
+        (to / COSIGNED).write_bytes(log.cosigned[0])
     (to / CHECKPOINT).write_bytes(note)
     return len(lines)
 
@@ -162,7 +164,8 @@ def _read_one(path: Path) -> _OneLog:
         ValueError: there is none, or there are several.
         Corrupt: it is not whole.
     """
-    homes, _ = find_homes(path)
+    homes, together = find_homes(path)
+    homes = homes[-1:] if not together else homes  # of a school's home, its own log
     if len(homes) != 1:
         raise ValueError(f"{path} holds several logs: name one home, such as {path / 'consortium'}")
     charter = read_charter(homes)

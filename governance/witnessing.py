@@ -8,10 +8,12 @@ own log's origin: kind and name of the key differ, so the two signatures cannot 
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 
 from fedtrace.governance.charter import Charter, Member
 from fedtrace.governance.log.keys import KeyKind, VerifierKey
 from fedtrace.governance.log.quorum import Group, TrustPolicy, default_quorum, may_collude
+from fedtrace.governance.refusals import RefusalCode, Refused
 
 MEMBERS = "members"
 """The group of all members in a trust policy."""
@@ -30,6 +32,15 @@ def witness_quorum(charter: Charter) -> int:
 def tolerated_liars(charter: Charter) -> int:
     """How many members may lie together and still not show two histories; negative: not even 0."""
     return may_collude(witness_quorum(charter), len(charter.members))
+
+
+def witness_sentence(charter: Charter) -> str:
+    """The quorum and what it withstands, for whoever signs a plan under this charter."""
+    liars = max(tolerated_liars(charter), 0)
+    return (
+        f"{witness_quorum(charter)} of {len(charter.members)} members must cosign the log before a "
+        f"round; nobody can be shown another log unless more than {liars} of them lie"
+    )
 
 
 def witness_key(charter: Charter, member: Member) -> VerifierKey:
@@ -61,3 +72,48 @@ def school_policy(charter: Charter, member: Member) -> TrustPolicy:
 def _log_key(origin: str, public_key: str) -> VerifierKey:
     raw = base64.b64decode(public_key)
     return VerifierKey(name=origin, kind=KeyKind.ED25519, public_key=raw)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogView:
+    """What a school's own copy of the consortium's log says about one order.
+
+    Attributes:
+        forked: the log's key signed two histories; the proof is kept in the school's home.
+        rolled_back: the log tells of answers by this school that its own ledger does not know: it
+            was restored from an older copy, and has forgotten what it spent.
+        witnessed: the order came with a checkpoint that a quorum cosigned, this school among it,
+            and that checkpoint covers what was logged about this order.
+        plan_activated: the order's plan stands in the log.
+        order_opened: exactly this order stands in the log.
+        closed_with: the model that the plan's last closed round left; None before the first.
+    """
+
+    forked: bool = False
+    rolled_back: bool = False
+    witnessed: bool = False
+    plan_activated: bool = False
+    order_opened: bool = False
+    closed_with: str | None = None
+
+
+NOTHING_SEEN = LogView()
+"""A school without a copy of the log: it answers nothing."""
+
+
+def require_log(view: LogView) -> None:
+    """R02, R20: the order stands in a log that has one history, seen by enough witnesses.
+
+    Raises:
+        Refused: it does not.
+    """
+    if view.forked:
+        raise Refused(RefusalCode.R02, "log.fork")
+    if view.rolled_back:
+        raise Refused(RefusalCode.R20, "node.rollback")
+    if not view.plan_activated:
+        raise Refused(RefusalCode.R02, "log.plan_activated")
+    if not view.order_opened:
+        raise Refused(RefusalCode.R02, "log.round_opened")
+    if not view.witnessed:
+        raise Refused(RefusalCode.R02, "charter.witness_quorum")

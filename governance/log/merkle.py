@@ -57,6 +57,17 @@ class MerkleTree:
                 self._levels.append([])
             self._levels[level].append(node_hash(pair[0], pair[1]))
 
+    def truncate(self, size: int) -> None:
+        """Forget every leaf after the first ``size``.
+
+        Raises:
+            ValueError: the tree never had that size.
+        """
+        if not 0 <= size <= len(self):
+            raise ValueError(f"size {size} is outside the tree of {len(self)} leaves")
+        for level, hashes in enumerate(self._levels):
+            del hashes[size >> level :]
+
     def root(self, size: int | None = None) -> bytes:
         """The root of the first ``size`` leaves; of all where none is given.
 

@@ -99,8 +99,11 @@ class WitnessStore(Protocol):
         """
         ...
 
-    def report(self, checkpoint: LogCheckpoint, note: bytes) -> None:
-        """Keep a checkpoint that the log signed and that contradicts what it signed before."""
+    def observe(self, checkpoint: LogCheckpoint, note: bytes) -> None:
+        """Look at every checkpoint that the log signed, whatever the answer will be.
+
+        One that contradicts what was cosigned is to be kept: it proves that the log lies.
+        """
         ...
 
 
@@ -154,12 +157,12 @@ class Witness:
     def _add(
         self, request: AddCheckpoint, checkpoint: LogCheckpoint, text: str, now: datetime
     ) -> Response:
+        self._store.observe(checkpoint, request.note)
         latest = self._store.latest(checkpoint.origin)
         size = latest.size if latest else 0
         if request.old != size:
             return Response(status=409, body=b"%d\n" % size, content_type=SIZE_TYPE)
         if latest and checkpoint.size == size and checkpoint.root != latest.root:
-            self._store.report(checkpoint, request.note)
             return _sentence(409, f"this witness cosigned another root of size {size}")
         try:
             if latest and size:

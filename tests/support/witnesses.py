@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
@@ -62,3 +63,22 @@ def note_of(tree: MerkleTree, *cosigners: str, size: int | None = None) -> bytes
     note = sign_checkpoint(checkpoint, key_of(ORIGIN))
     lines = [witness(name).cosign(checkpoint.to_text(), now=SEEN_AT) for name in cosigners]
     return cosigned(note, lines)
+
+
+@dataclass
+class MemoryStore:
+    """A witness's memory in memory."""
+
+    kept: dict[str, LogCheckpoint] = field(default_factory=dict)
+    observed: list[LogCheckpoint] = field(default_factory=list)
+
+    def latest(self, origin: str) -> LogCheckpoint | None:
+        return self.kept.get(origin)
+
+    def record(self, checkpoint: LogCheckpoint, note: bytes) -> None:
+        assert note
+        self.kept[checkpoint.origin] = checkpoint
+
+    def observe(self, checkpoint: LogCheckpoint, note: bytes) -> None:
+        assert note
+        self.observed.append(checkpoint)

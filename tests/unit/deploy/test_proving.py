@@ -62,6 +62,7 @@ def test_nobody_witnesses_a_schools_own_log(demo: Path, tmp_path: Path) -> None:
 
 def test_an_unwitnessed_consortium_proves_nothing(tmp_path: Path) -> None:
     root = tell_story().write(tmp_path / "demo")
+    (root / "consortium" / "log" / COSIGNED).unlink()
     proof = proof_of(root / "consortium", 1, tmp_path)
     assert statuses(proof, root / "consortium/charter.json") == [("FAIL", "checkpoint.quorum")]
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 
 import pytest
 from support.logs import key_of, public
-from support.witnesses import ORIGIN, SEEN_AT, ml_dsa_witness, note_of, tree_of, witness
+from support.witnesses import (
+    ORIGIN,
+    SEEN_AT,
+    MemoryStore,
+    ml_dsa_witness,
+    note_of,
+    tree_of,
+    witness,
+)
 
 from fedtrace.governance.log.checkpoint import LogCheckpoint, sign_checkpoint
 from fedtrace.governance.log.cosignature import cosignatures
@@ -38,25 +46,6 @@ C2SP_REQUEST = (
     "\u2014 example.com/behind-the-sofa opLqBQsREYCgu6xQkYQwJr9fo45a62DN9EdmHXnZdXNqlcVGlCum2Wks+4"
     "9/V6267UEjw6QUXTS5Rovnzv++qbSzm9Q=\n"
 ).encode()
-
-
-@dataclass
-class MemoryStore:
-    """A witness's memory in memory."""
-
-    kept: dict[str, LogCheckpoint] = field(default_factory=dict)
-    reported: list[LogCheckpoint] = field(default_factory=list)
-
-    def latest(self, origin: str) -> LogCheckpoint | None:
-        return self.kept.get(origin)
-
-    def record(self, checkpoint: LogCheckpoint, note: bytes) -> None:
-        assert note
-        self.kept[checkpoint.origin] = checkpoint
-
-    def report(self, checkpoint: LogCheckpoint, note: bytes) -> None:
-        assert note
-        self.reported.append(checkpoint)
 
 
 @dataclass
@@ -115,12 +104,12 @@ def test_an_old_size_that_is_not_the_last_is_a_conflict_that_names_it() -> None:
     assert scene.store.kept[ORIGIN].size == 5
 
 
-def test_another_root_of_the_same_size_is_a_conflict_and_is_kept() -> None:
+def test_another_root_of_the_same_size_is_a_conflict_and_is_shown() -> None:
     scene = Scene()
     scene.ask(0, 5)
     response = scene.ask(5, 5, tree=FORK)
     assert (response.status, response.body[:4]) == (409, b"this")
-    assert [each.root for each in scene.store.reported] == [FORK.root(5)]
+    assert [each.root for each in scene.store.observed] == [TREE.root(5), FORK.root(5)]
     assert scene.store.kept[ORIGIN].root == TREE.root(5)
 
 
