@@ -61,7 +61,7 @@ def answer(request: Request, *, school: School, now: datetime) -> Reply:
     try:
         if "add-checkpoint" in request:
             witnessed = school.mirror.witness(request, now=now)
-            if "order" not in request:
+            if is_for_witness(request):
                 return witnessed
         admitted = admit(request.get("order", b""), school.rules)
         if isinstance(admitted, Denied):
@@ -75,6 +75,11 @@ def answer(request: Request, *, school: School, now: datetime) -> Reply:
     except Exception:
         logger.exception("a contribution failed; the aggregator is told R20 and nothing else")
         return _refusal(Denied.by(RefusalCode.R20, UNDECIDED), signed_order, school, now)
+
+
+def is_for_witness(request: Request) -> bool:
+    """Whether a request asks the school as a witness alone; that runs nothing of a plan's."""
+    return "add-checkpoint" in request and "order" not in request
 
 
 def refuse(code: RefusalCode, request: Request, *, school: School, now: datetime) -> Reply:

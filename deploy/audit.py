@@ -154,6 +154,8 @@ def _compare_charter(charter: Charter, found: Sequence[_Found]) -> Line:
     digest = charter.digest()
     for each in found:
         for logged in each.entries:
+            if logged.kind not in (CharterAdopted, SchoolInitialised):
+                continue
             entry = logged.entry
             if isinstance(entry, CharterAdopted | SchoolInitialised):
                 if entry.charter_digest == digest:

@@ -17,7 +17,7 @@ from fedtrace.deploy.log_homes import read_cosigned
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.evidence import require_fork
-from fedtrace.governance.log.merkle import MerkleTree, ProofError, leaf_hash
+from fedtrace.governance.log.merkle import ProofError, root_of
 from fedtrace.governance.log.note import NoteError
 from fedtrace.governance.log.storage import read_log
 from fedtrace.governance.log.verify import Line
@@ -53,7 +53,7 @@ def check_witnesses(log: Path, lines: Sequence[bytes], charter: Charter) -> Line
         )
         return Line(status="WARN", check="log.witnesses", sentence=sentence)
     size, root = seen.checkpoint.size, seen.checkpoint.root
-    if size > len(lines) or MerkleTree(map(leaf_hash, lines[:size])).root() != root:
+    if size > len(lines) or root_of(lines[:size]) != root:
         sentence = (
             f"{', '.join(sorted(seen.times))} cosigned another history of the consortium's log "
             f"than the one that is here. {_KEEP}"

@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema, from_json
 
 from fedtrace.governance.document import Digest, Name, Section
 from fedtrace.governance.errors import Rejected
+from fedtrace.governance.log.shapes import data_pattern
 from fedtrace.governance.plan import RoundKind, TrustMode
 from fedtrace.governance.refusals import RefusalCode
 
@@ -334,6 +335,13 @@ ENTRY_TYPES: Mapping[str, type[Entry]] = MappingProxyType(
 )
 """Type name -> schema; nothing else can be written or read."""
 
+_BY_NAME = {name.encode("ascii"): kind for name, kind in ENTRY_TYPES.items()}
+
+_DATA: Mapping[type[Entry], re.Pattern[bytes]] = MappingProxyType(
+    {kind: data_pattern(kind) for kind in ENTRY_TYPES.values()}
+)
+"""Type -> what its data look like; a match is a proof that they are valid and canonical."""
+
 # The envelope has one encoding, so it is matched as text. What stands in the data's place need not
 # be JSON for the pattern to match; its own schema parses exactly these bytes.
 _ENVELOPE = re.compile(
@@ -352,13 +360,20 @@ class LoggedEntry:
         index: its place, from 0.
         origin: the log's name.
         time: when it was written, by the clock of the log's owner.
-        entry: what happened.
+        kind: its type.
+        data: its bytes, valid and canonical for that type.
     """
 
     index: int
     origin: str
     time: datetime
-    entry: Entry
+    kind: type[Entry]
+    data: bytes
+
+    @property
+    def entry(self) -> Entry:
+        """What happened; built anew each time, because most entries are only counted."""
+        return self.kind.model_validate_json(self.data)
 
 
 def encode_entry(entry: Entry, *, index: int, origin: str, now: datetime) -> bytes:
@@ -398,13 +413,28 @@ def decode_entry(line: bytes, *, index: int, origin: str) -> LoggedEntry:
     if envelope is None:
         raise _envelope_problem(line, index)
     data, number, source, moment, kind = envelope.groups()
-    schema = ENTRY_TYPES.get(kind.decode("ascii"))
+    schema = _BY_NAME.get(kind)
     if schema is None:
         raise Rejected("type", f"entry {index} has a type that no log can hold")
     if number != b"%d" % index:
         raise Rejected("index", f"entry {index} says that it is another one")
     if source != origin.encode():
         raise Rejected("origin", f"entry {index} was written for another log")
+    if not _DATA[schema].fullmatch(data):
+        _require_data(schema, data, index)
+    try:
+        time = datetime.fromisoformat(moment.decode("ascii"))
+    except ValueError as error:
+        raise Rejected("envelope", f"the time of entry {index} is not in the calendar") from error
+    return LoggedEntry(index=index, origin=origin, time=time, kind=schema, data=data)
+
+
+def _require_data(schema: type[Entry], data: bytes, index: int) -> None:
+    """The data are of their type and canonical, asked of the schema itself.
+
+    Raises:
+        Rejected: ``json``, ``schema`` or ``canonical``.
+    """
     try:
         entry = schema.model_validate_json(data)
     except ValidationError as error:
@@ -413,11 +443,6 @@ def decode_entry(line: bytes, *, index: int, origin: str) -> LoggedEntry:
         raise Rejected("schema", f"the data of entry {index} are not of its type") from error
     if entry.model_dump_json().encode() != data:
         raise Rejected("canonical", f"the data of entry {index} are not canonical JSON")
-    try:
-        time = datetime.fromisoformat(moment.decode("ascii"))
-    except ValueError as error:
-        raise Rejected("envelope", f"the time of entry {index} is not in the calendar") from error
-    return LoggedEntry(index=index, origin=origin, time=time, entry=entry)
 
 
 def _envelope_problem(line: bytes, index: int) -> Rejected:

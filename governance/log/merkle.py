@@ -30,6 +30,25 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(_NODE + left + right).digest()
 
 
+def root_of(entries: Iterable[bytes]) -> bytes:
+    """The root over these entries, without keeping the tree.
+
+    Pairs are hashed level by level; one without a partner moves up as it is, which is the same
+    tree as that of RFC 6962, section 2.1.
+    """
+    sha256 = hashlib.sha256
+    level = [sha256(_LEAF + entry).digest() for entry in entries]
+    if not level:
+        return EMPTY_ROOT
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=False)
+        above = [sha256(_NODE + left + right).digest() for left, right in pairs]
+        if len(level) % 2:
+            above.append(level[-1])
+        level = above
+    return level[0]
+
+
 class MerkleTree:
     """A growing tree that keeps every complete subtree's hash.
 
