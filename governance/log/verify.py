@@ -166,7 +166,7 @@ def _read_entries(log: LogBytes, signed: Sequence[bytes]) -> tuple[LoggedEntry, 
     except Rejected as error:
         sentence = f"{_capital(log.name)} holds what no log can hold: {error.sentence}."
         raise _Failed(f"entry.{error.check}", sentence) from error
-    allowed = SCHOOL_ENTRIES if log.kind == "school" else CONSORTIUM_ENTRIES
+    allowed = frozenset(SCHOOL_ENTRIES if log.kind == "school" else CONSORTIUM_ENTRIES)
     for each in entries:
         if each.kind not in allowed:
             sentence = (
