@@ -34,7 +34,9 @@ from fedtrace.privacy.noise import OsRandom
 logger = logging.getLogger(__name__)
 
 Request = Mapping[str, bytes]
-"""``order`` (a DSSE envelope) and ``checkpoint`` (safetensors), as they came.
+"""``order`` (a DSSE envelope), ``checkpoint`` (safetensors) and ``log`` (a cosigned checkpoint of
+the consortium's log), as they came. With an order or without one: ``add-checkpoint`` and
+``entries``, for the school as a witness of that log (``fedtrace.client.mirror``).
 
 Under secure sum also ``stage``, absent for the contribution itself, and what each stage needs
 (``fedtrace.client.secure_sum``)."""
@@ -57,6 +59,10 @@ def answer(request: Request, *, school: School, now: datetime) -> Reply:
     """
     signed_order = None
     try:
+        if "add-checkpoint" in request:
+            witnessed = school.mirror.witness(request, now=now)
+            if is_for_witness(request):
+                return witnessed
         admitted = admit(request.get("order", b""), school.rules)
         if isinstance(admitted, Denied):
             return _refusal(admitted, None, school, now)
@@ -69,6 +75,11 @@ def answer(request: Request, *, school: School, now: datetime) -> Reply:
     except Exception:
         logger.exception("a contribution failed; the aggregator is told R20 and nothing else")
         return _refusal(Denied.by(RefusalCode.R20, UNDECIDED), signed_order, school, now)
+
+
+def is_for_witness(request: Request) -> bool:
+    """Whether a request asks the school as a witness alone; that runs nothing of a plan's."""
+    return "add-checkpoint" in request and "order" not in request
 
 
 def refuse(code: RefusalCode, request: Request, *, school: School, now: datetime) -> Reply:
@@ -92,7 +103,12 @@ def _take_part(request: Request, signed_order: SignedOrder, school: School, now:
         signed_order,
         rules=school.rules,
         plan=plan,
-        state=school.state(plan, schema_fingerprint=fingerprint, now=now),
+        state=school.state(
+            plan,
+            schema_fingerprint=fingerprint,
+            now=now,
+            log=school.view(signed_order, request.get("log", b"")),
+        ),
         now=now,
     )
     if denied is not None or plan is None:
@@ -125,7 +141,10 @@ def _answer(signed_order: SignedOrder, request: Request, school: School, now: da
         rules=school.rules,
         plan=plan,
         state=school.state(
-            plan, schema_fingerprint=trainer.schema_fingerprint if trainer else "", now=now
+            plan,
+            schema_fingerprint=trainer.schema_fingerprint if trainer else "",
+            now=now,
+            log=school.view(signed_order, request.get("log", b"")),
         ),
         exceeds=_exceeds,
         now=now,

@@ -19,7 +19,7 @@ from flwr.app import Message
 
 from fedtrace.client.app import reply_with, request_in, respond
 from fedtrace.client.bundle import fab_digest
-from fedtrace.client.contribution import refuse
+from fedtrace.client.contribution import is_for_witness, refuse
 from fedtrace.client.flower import SuperNode, SuperNodeUnreachableError, Task
 from fedtrace.client.home import open_school
 from fedtrace.governance.refusals import RefusalCode
@@ -91,11 +91,10 @@ def main() -> None:
 
     def answer(task: Task) -> Message:
         now = datetime.now(UTC)
-        if task.fab_digest != own_fab_digest:
-            return reply_with(
-                task.message,
-                refuse(RefusalCode.R07, request_in(task.message), school=school, now=now),
-            )
+        request = request_in(task.message)
+        if task.fab_digest != own_fab_digest and not is_for_witness(request):
+            refusal = refuse(RefusalCode.R07, request, school=school, now=now)
+            return reply_with(task.message, refusal)
         return respond(task.message, school, now=now)
 
     def last_resort(task: Task) -> Message:

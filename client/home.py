@@ -10,12 +10,14 @@
       vault/         students' records, encrypted (fedtrace.client.vault)
       school.db      privacy ledger, rounds, plans, kill switch (fedtrace.client.store)
       log/           what happened here, signed (fedtrace.governance.log)
+      consortium-log/, evidence/  a copy of the consortium's log (fedtrace.client.mirror)
       plans/<sha256-...>/plan.dsse.json, catalogue.json
       consent.csv    optional (fedtrace.client.consent)
 """
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +27,7 @@ from pydantic import ValidationError
 
 from fedtrace.client.files import write_private
 from fedtrace.client.keys import SchoolKeys, load_keys
+from fedtrace.client.mirror import ConsortiumMirror
 from fedtrace.client.plans import PlanFiles
 from fedtrace.client.school import School, SchoolSettings
 from fedtrace.client.store import SchoolStore
@@ -36,13 +39,11 @@ from fedtrace.governance.log.entries import PolicyChanged, SchoolInitialised
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.policy import SchoolPolicy, open_policy, sign_policy
 from fedtrace.governance.signing import SignatureError
+from fedtrace.governance.witnessing import school_origin
+
+logger = logging.getLogger(__name__)
 
 _SETTINGS, _CHARTER, _POLICY = "school.toml", "charter.json", "policy.dsse.json"
-
-
-def log_origin(charter: Charter, school: str) -> str:
-    """The name of a school's log: in every entry and checkpoint, and asked for by the verifier."""
-    return f"{charter.consortium}/schools/{school}"
 
 
 def initialise_school(
@@ -69,7 +70,7 @@ def initialise_school(
         raise FileExistsError(f"{home} is a school's home already")
     write_private(home / _CHARTER, charter.to_bytes(), replace=True)
     write_private(home / _POLICY, sign_policy(policy, keys.signer), replace=True)
-    log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+    log = Log.open(home / "log", origin=school_origin(charter, policy.school), key=keys.log_key)
     try:
         if not len(log):
             entry = SchoolInitialised(
@@ -98,7 +99,7 @@ def change_policy(home: Path, policy: SchoolPolicy, *, now: datetime) -> None:
     keys = load_keys(home / "keys")
     charter = Charter.from_bytes((home / _CHARTER).read_bytes())
     _require_member(charter, policy, keys)
-    log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+    log = Log.open(home / "log", origin=school_origin(charter, policy.school), key=keys.log_key)
     try:
         log.append(PolicyChanged(policy_digest=policy.digest()), now=now)
     finally:
@@ -130,7 +131,7 @@ def open_school(home: Path) -> School:
     log_problem: str | None = None
     log_in_use = False
     try:
-        log = Log.open(home / "log", origin=log_origin(charter, policy.school), key=keys.log_key)
+        log = Log.open(home / "log", origin=school_origin(charter, policy.school), key=keys.log_key)
     except BlockingIOError as error:
         log_in_use = True
         log_problem = str(error.strerror)
@@ -138,6 +139,12 @@ def open_school(home: Path) -> School:
         log_problem = str(error)
     except OSError as error:
         log_problem = f"{error.strerror} ({error.filename or home / 'log'})"
+    if log is not None and log.dropped_bytes:
+        logger.warning(
+            "%d bytes that a crash had left behind the last signed entry of the log were dropped; "
+            "nobody had been told that they were written",
+            log.dropped_bytes,
+        )
     return School(
         home=home,
         settings=settings,
@@ -146,6 +153,7 @@ def open_school(home: Path) -> School:
         vault=vault,
         store=store,
         plans=PlanFiles(home / "plans", charter),
+        mirror=ConsortiumMirror(home, charter=charter, school=policy.school, key=keys.log_key),
         opened_log=log,
         log_problem=log_problem,
         log_in_use=log_in_use,

@@ -24,6 +24,7 @@ from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.ingest.mapping import Mapping
 from fedtrace.client.ingest.reader import read_csv
 from fedtrace.client.ingest.report import ImportReport
+from fedtrace.client.mirror import ConsortiumMirror
 from fedtrace.client.plans import PlanFiles
 from fedtrace.client.store import SchoolStore
 from fedtrace.client.vault import Fold, Vault
@@ -38,11 +39,12 @@ from fedtrace.governance.log.entries import (
     size_bucket,
 )
 from fedtrace.governance.log.log import Log
-from fedtrace.governance.orders import RoundOrder
+from fedtrace.governance.orders import RoundOrder, SignedOrder
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.refusals import RefusalCode, Refused
 from fedtrace.governance.signing import Signer
+from fedtrace.governance.witnessing import NOTHING_SEEN, LogView
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class School:
         vault: students' records.
         store: ledger, rounds, plans, kill switch.
         plans: the files of accepted plans.
+        mirror: the copy of the consortium's log, and the school as its witness.
         opened_log: what happened here; None where it cannot be opened, and then nothing is trained.
         log_problem: why it cannot be opened.
         log_in_use: that is because another process has it open, as the gate does while it runs.
@@ -86,6 +89,7 @@ class School:
     vault: Vault
     store: SchoolStore
     plans: PlanFiles
+    mirror: ConsortiumMirror
     opened_log: Log | None
     log_problem: str | None
     log_in_use: bool = False
@@ -108,6 +112,7 @@ class School:
         """Let every file go."""
         self.vault.close()
         self.store.close()
+        self.mirror.close()
         if self.opened_log is not None:
             self.opened_log.close()
 
@@ -227,7 +232,12 @@ class School:
     # --- what the gate asks ---------------------------------------------------------------------
 
     def state(
-        self, signed: SignedPlan | None, *, schema_fingerprint: str, now: datetime
+        self,
+        signed: SignedPlan | None,
+        *,
+        schema_fingerprint: str,
+        now: datetime,
+        log: LogView = NOTHING_SEEN,
     ) -> SchoolState:
         """What this school's disk says now, for a decision about a plan.
 
@@ -235,6 +245,7 @@ class School:
             signed: the plan that an order names; None where the school has not accepted it.
             schema_fingerprint: of the model that the installed code builds for it.
             now: with a time zone.
+            log: what the copy of the consortium's log says about the order.
 
         Raises:
             Refused: R18, the consent file is not understood.
@@ -257,9 +268,24 @@ class School:
             eligible_students=len(eligible),
             ledger=self.store.ledger(),
             last_round=self.store.last_round(signed.digest) if signed else None,
-            expected_checkpoint_digest=None,
+            log=log,
             newest_record_at=self._newest_record_at(),
         )
+
+    def view(self, signed: SignedOrder, note: bytes) -> LogView:
+        """What the copy of the consortium's log says about an order; total.
+
+        A copy that is damaged or cannot be read has seen nothing, and then nothing is answered.
+
+        Args:
+            signed: the order.
+            note: the cosigned checkpoint that came with it.
+        """
+        try:
+            return self.mirror.view(signed, note, ledger=self.store.ledger())
+        except (Corrupt, OSError) as error:
+            logger.error("no training: %s", error)
+            return NOTHING_SEEN
 
     def _newest_record_at(self) -> datetime | None:
         moments = [self.store.newest_entry_at()]

@@ -10,25 +10,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedtrace.client.home import log_origin
+from fedtrace.client.mirror import MIRROR_FOLDER
+from fedtrace.deploy.log_homes import CHARTER, LogHome, find_homes, read_charter, read_stored
+from fedtrace.deploy.witness_checks import check_forks, check_mirrors, check_witnesses
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.checkpoint import parse_checkpoint
 from fedtrace.governance.log.crosscheck import crosscheck
 from fedtrace.governance.log.entries import CharterAdopted, LoggedEntry, SchoolInitialised
 from fedtrace.governance.log.note import NoteError, parse_note
-from fedtrace.governance.log.storage import CHECKPOINT, ENTRIES, read_limited, read_log
+from fedtrace.governance.log.storage import CHECKPOINT
 from fedtrace.governance.log.verify import Line, LogBytes, exit_code, verify_log
+from fedtrace.governance.witnessing import school_origin
 from fedtrace.privacy.accounting import epsilon
 
-CHARTER = "charter.json"
 LOGS_SHOWN = 5
 """More school logs that are whole share a line."""
 
-_WHERE_TO_LOOK = (
-    "name a school's or the consortium's home, its log folder, or a folder with consortium/ and "
-    "schools/"
-)
 _NEXT_STEP = "Keep a copy of the folder as it is, and tell the privacy officer."
 
 
@@ -50,19 +48,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Home:
-    """A folder with a charter and a log.
-
-    Attributes:
-        charter: the charter's file.
-        log: the log's folder.
-    """
-
-    charter: Path
-    log: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
     """One log after its verification.
 
@@ -70,14 +55,18 @@ class _Found:
         school: whose, or None for the consortium's or where that is unknown.
         is_consortium: true for the consortium's.
         lines: what its checks found.
+        home: where it lies.
         entries: what it says; empty where it cannot be believed.
+        stored: the same, as lines.
         entry_bytes: its size.
     """
 
     school: str | None
     is_consortium: bool
     lines: tuple[Line, ...]
+    home: LogHome | None = None
     entries: tuple[LoggedEntry, ...] = ()
+    stored: Sequence[bytes] = ()
     entry_bytes: int = 0
 
 
@@ -89,8 +78,8 @@ def verify_path(path: Path) -> Verdict:
             ``consortium/`` and ``schools/*/``.
     """
     try:
-        homes, together = _find_homes(path)
-        charter = _read_charter(homes)
+        homes, together = find_homes(path)
+        charter = read_charter(homes)
     except (ValueError, Rejected, Corrupt, OSError) as error:
         return _verdict([_unreadable(error)])
     # The consortium's log first: while a round is running, what it knows was sent before.
@@ -99,6 +88,7 @@ def verify_path(path: Path) -> Verdict:
     if together:
         lines += _compare_members(charter, found)
     if exit_code(lines) < 2:
+        lines += _compare_witnesses(found, charter)
         consortium = next((each.entries for each in found if each.is_consortium), None)
         schools = {each.school: each.entries for each in found if each.school is not None}
         lines += crosscheck(consortium, schools, charter=charter, epsilon=epsilon)
@@ -112,59 +102,10 @@ def verify_path(path: Path) -> Verdict:
     )
 
 
-def _find_homes(path: Path) -> tuple[list[_Home], bool]:
-    """Every home under a path, the consortium's first; true where it should be all of them.
-
-    Raises:
-        ValueError: there is none.
-        OSError: a folder cannot be read.
-    """
-    if not path.exists():
-        raise ValueError(f"There is nothing at {path}: check the path, or {_WHERE_TO_LOOK}.")
-    if not path.is_dir():
-        raise ValueError(f"{path} is a file: {_WHERE_TO_LOOK}.")
-    if (path / "consortium").is_dir() or (path / "schools").is_dir():
-        schools = path / "schools"
-        folders = [path / "consortium"]
-        if schools.is_dir():
-            folders += sorted(each for each in schools.iterdir() if each.is_dir())
-        return [_Home(charter=each / CHARTER, log=each / "log") for each in folders], True
-    if (path / CHARTER).exists() or (path / "log").is_dir():
-        return [_Home(charter=path / CHARTER, log=path / "log")], False
-    if (path / ENTRIES).exists() or (path / CHECKPOINT).exists():
-        return [_Home(charter=path.absolute().parent / CHARTER, log=path)], False
-    raise ValueError(f"There is no log at {path}: {_WHERE_TO_LOOK}.")
-
-
-def _read_charter(homes: Sequence[_Home]) -> Charter:
-    """The one charter of all homes.
-
-    Raises:
-        ValueError: one is missing, or they differ.
-        Rejected: it is not a charter.
-        Corrupt, OSError: it cannot be read.
-    """
-    charters = set()
-    for home in homes:
-        charter = read_limited(home.charter, Charter.limit_bytes)
-        if charter is None:
-            raise ValueError(
-                f"{home.charter} is missing: without a charter nobody knows whose keys count. "
-                "Ask whoever gave you this folder for it."
-            )
-        charters.add(charter)
-    if len(charters) > 1:
-        raise ValueError(
-            "The homes have different charters, so their logs cannot be compared. Ask which one "
-            "the schools signed."
-        )
-    return Charter.from_bytes(charters.pop())
-
-
-def _verify_home(home: _Home, charter: Charter) -> _Found:
+def _verify_home(home: LogHome, charter: Charter) -> _Found:
     """Read and verify one log; whose it is, it says itself, and its key must prove it."""
     try:
-        stored = read_log(home.log)
+        stored = read_stored(home.log)
         if stored.checkpoint is None:
             raise ValueError(f"The log in {home.log} is gone: there is no {CHECKPOINT}.")
         origin = parse_checkpoint(parse_note(stored.checkpoint)[0]).origin
@@ -177,7 +118,9 @@ def _verify_home(home: _Home, charter: Charter) -> _Found:
     school = None
     name, public_key = "the consortium's log", charter.log.public_key
     if origin != charter.log.origin:
-        member = next((m for m in charter.members if log_origin(charter, m.name) == origin), None)
+        member = next(
+            (m for m in charter.members if school_origin(charter, m.name) == origin), None
+        )
         if member is None:
             sentence = f"The log in {home.log} is of nobody that the charter names."
             line = Line(status="FAIL", check="checkpoint.origin", sentence=sentence)
@@ -199,7 +142,9 @@ def _verify_home(home: _Home, charter: Charter) -> _Found:
         school=school,
         is_consortium=school is None,
         lines=verified.lines,
+        home=home,
         entries=verified.entries,
+        stored=stored.lines[: len(verified.entries)],
         entry_bytes=stored.entry_bytes,
     )
 
@@ -209,6 +154,8 @@ def _compare_charter(charter: Charter, found: Sequence[_Found]) -> Line:
     digest = charter.digest()
     for each in found:
         for logged in each.entries:
+            if logged.kind not in (CharterAdopted, SchoolInitialised):
+                continue
             entry = logged.entry
             if isinstance(entry, CharterAdopted | SchoolInitialised):
                 if entry.charter_digest == digest:
@@ -223,6 +170,21 @@ def _compare_charter(charter: Charter, found: Sequence[_Found]) -> Line:
         f"{len(charter.members)} members. Compare it with the one that your school has."
     )
     return Line(status="PASS", check="charter", sentence=sentence)
+
+
+def _compare_witnesses(found: Sequence[_Found], charter: Charter) -> Iterator[Line]:
+    """What the members saw of the consortium's log agrees with what is here."""
+    consortium = next((each for each in found if each.is_consortium), None)
+    homes = {
+        each.school: each.home.charter.parent
+        for each in found
+        if each.school is not None and each.home is not None
+    }
+    if consortium is not None and consortium.home is not None:
+        if consortium.home.log.name != MIRROR_FOLDER:
+            yield check_witnesses(consortium.home.log, consortium.stored, charter)
+        yield from check_mirrors(homes, consortium.stored)
+    yield from check_forks(homes, charter)
 
 
 def _compare_members(charter: Charter, found: Sequence[_Found]) -> Iterator[Line]:

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from fedtrace.client.mirror import evidence_files
 from fedtrace.client.school import School
 from fedtrace.client.vault import VaultSummary
 from fedtrace.governance.errors import Corrupt, Rejected
@@ -129,7 +130,7 @@ def school_status(school: School, *, now: datetime) -> SchoolStatus:
     free = shutil.disk_usage(school.home).free
     plans, plan_problems = _plans(school, now)
     log_entries, log_problems = _log(school)
-    problems = [*log_problems, *_records(school, summary), *plan_problems]
+    problems = [*_forks(school), *log_problems, *_records(school, summary), *plan_problems]
     if free < policy.min_free_bytes:
         problems.append(
             f"{free / _GIB:.1f} GiB are free, the policy wants {policy.min_free_bytes / _GIB:.1f}: "
@@ -185,6 +186,15 @@ def _log(school: School) -> tuple[int | None, list[str]]:
         problem = f"nothing is trained, the log cannot be opened: {school.log_problem}"
         return None, [f"{problem}. See docs/runbook.md"]
     return len(school.log), []
+
+
+def _forks(school: School) -> list[str]:
+    """Proofs that the consortium's log has two histories."""
+    return [
+        f"the consortium's log shows two histories, and nothing is trained: keep {path}, and see "
+        "docs/runbook.md"
+        for path in evidence_files(school.home)
+    ]
 
 
 def _records(school: School, summary: VaultSummary) -> list[str]:

@@ -49,6 +49,9 @@ class Charter(Document):
     Attributes:
         consortium: its name.
         threshold: how many members must sign a plan.
+        witness_quorum: how many members must have cosigned a checkpoint of the log; None: the
+            smallest number that a third of them, less one, cannot deceive
+            (``fedtrace.governance.witnessing``).
     """
 
     payload_type: ClassVar[str] = CHARTER_TYPE
@@ -57,6 +60,7 @@ class Charter(Document):
     format: Literal["fedtrace-charter/1"] = "fedtrace-charter/1"
     consortium: Name
     threshold: Annotated[int, Field(ge=1, le=1000)]
+    witness_quorum: Annotated[int, Field(ge=1, le=1000)] | None = None
     aggregator: Aggregator
     log: LogKey
     members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=1000)]
@@ -73,6 +77,10 @@ class Charter(Document):
             raise ValueError("one key stands in two places")
         if self.threshold > len(names):
             raise ValueError(f"the threshold is {self.threshold}, there are {len(names)} members")
+        if (self.witness_quorum or 1) > len(names):
+            raise ValueError(
+                f"the witness quorum is {self.witness_quorum}, there are {len(names)} members"
+            )
         return self
 
     def member_keys(self) -> Mapping[str, PublicKey]:

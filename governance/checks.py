@@ -18,6 +18,7 @@ from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.policy import SchoolPolicy
 from fedtrace.governance.refusals import RefusalCode, Refused
+from fedtrace.governance.witnessing import require_log
 
 CHECKPOINT_RMS_LIMIT = 1e3
 """Root mean square of a model's parameters; those of a trained model stay below 10."""
@@ -185,6 +186,11 @@ def require_company(question: Question) -> None:
         raise Refused(RefusalCode.R13, "policy.min_students")
 
 
+def require_logged_order(question: Question) -> None:
+    """R02, R20: the order stands in the consortium's log, which has one witnessed history."""
+    require_log(question.state.log)
+
+
 def require_round_not_answered(question: Question) -> None:
     """R10: rounds only rise; the newest one may be asked again with the very same model."""
     last, order = question.state.last_round, question.order
@@ -202,9 +208,9 @@ def require_round_not_answered(question: Question) -> None:
 def require_known_model(question: Question) -> None:
     """R15: the bytes are the ones that the order names, and those that the round before left.
 
-    Round 1 starts from the plan's initial parameters. Later the school compares with the
-    consortium's log where it has a copy of it; without one, it has the aggregator's signature on
-    the order as evidence.
+    Round 1 starts from the plan's initial parameters. What a later one must start from stands in
+    the school's own copy of the consortium's log. A model to be judged is an average that no entry
+    names before it was judged; the order that names it stands in the log.
     """
     order = question.order
     if question.checkpoint.digest != order.checkpoint_digest:
@@ -214,7 +220,8 @@ def require_known_model(question: Question) -> None:
         raise Refused(RefusalCode.R15, "plan.model.initial_parameters_digest")
     if order.round > 1 and order.previous_round_digest is None:
         raise Refused(RefusalCode.R15, "order.previous_round_digest")
-    if question.state.expected_checkpoint_digest not in (None, order.checkpoint_digest):
+    left = question.state.log.closed_with or initial
+    if order.kind == "train" and order.checkpoint_digest != left:
         raise Refused(RefusalCode.R15, "log.round_closed")
 
 
@@ -245,6 +252,7 @@ ABOUT_EVERY_ORDER: tuple[Check, ...] = (
     require_protection,
     require_order_in_plan,
     require_company,
+    require_logged_order,
 )
 """In this order."""
 

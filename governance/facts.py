@@ -15,6 +15,7 @@ from fedtrace.governance.orders import RoundOrder
 from fedtrace.governance.plan import RoundKind
 from fedtrace.governance.policy import SchoolPolicy
 from fedtrace.governance.refusals import REFUSALS, RefusalCode
+from fedtrace.governance.witnessing import LogView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +88,7 @@ class SchoolState:
         ledger: every entry.
         last_round: the newest round of the order's plan that was reserved, by any run and of any
             kind; None before the first.
-        expected_checkpoint_digest: what the round before closed with, where the school knows it
-            from the consortium's log; None where it does not.
+        log: what the school's copy of the consortium's log says about the order.
         newest_record_at: when the school last wrote to its ledger or log; None before that.
     """
 
@@ -100,7 +100,7 @@ class SchoolState:
     eligible_students: int
     ledger: tuple[LedgerEntry, ...]
     last_round: AnsweredRound | None
-    expected_checkpoint_digest: str | None
+    log: LogView
     newest_record_at: datetime | None
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.ledger import Accountant, job_events
 from fedtrace.governance.plan import Plan
+from fedtrace.governance.witnessing import tolerated_liars, witness_quorum
 
 WEAK_EPSILON = 4.0
 """Above it, an attacker with 1 % false alarms may catch more than every second student."""
@@ -72,6 +73,7 @@ def lint(
     findings = [
         *_dates(plan, now),
         *_schools(plan, charter),
+        *_witnesses(plan, charter),
         *_data(plan),
         *_rounds(plan),
         *_privacy(plan, epsilon),
@@ -128,6 +130,25 @@ def _schools(plan: Plan, charter: Charter | None) -> Iterator[Finding]:
             "privacy.planned_students",
             f"{plan.privacy.planned_students} planned students are fewer than {minimum} schools "
             f"of at least {plan.data.min_students} have",
+        )
+
+
+def _witnesses(plan: Plan, charter: Charter | None) -> Iterator[Finding]:
+    """The quorum of witnesses can be reached, and two histories cannot both reach it."""
+    if charter is None:
+        return
+    quorum, members = witness_quorum(charter), len(charter.members)
+    if tolerated_liars(charter) < 0:
+        yield _error(
+            "charter.witness_quorum",
+            f"{quorum} of {members} witnesses: two histories of the log could each get a quorum; "
+            f"{members // 2 + 1} or more are needed",
+        )
+    if quorum > len(plan.schools.members):
+        yield _warning(
+            "charter.witness_quorum",
+            f"{quorum} members must cosign the log before a round, and the plan has "
+            f"{len(plan.schools.members)}: others must be connected too",
         )
 
 

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tomllib
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ from fedtrace.server.plans import PlanShelf
 from fedtrace.server.publishing import publish
 from fedtrace.server.registry import ModelRegistry
 from fedtrace.server.store import DATABASE_VARIABLE, ConsortiumStore
+
+logger = logging.getLogger(__name__)
 
 SETTINGS_FILE = "consortium.toml"
 CHARTER_FILE = "charter.json"
@@ -135,6 +138,7 @@ def initialise_consortium(
     members: Sequence[Member],
     threshold: int,
     now: datetime,
+    witness_quorum: int | None = None,
     aggregator_name: str = "aggregator",
     accountant: Accountant = epsilon,
 ) -> Consortium:
@@ -146,6 +150,7 @@ def initialise_consortium(
         members: the schools with their public keys.
         threshold: how many of them must sign a plan.
         now: the time of the first entry.
+        witness_quorum: how many of them must cosign the log; None: the usual number.
         aggregator_name: who orders rounds.
         accountant: events -> epsilon.
 
@@ -159,6 +164,7 @@ def initialise_consortium(
     charter = Charter(
         consortium=name,
         threshold=threshold,
+        witness_quorum=witness_quorum,
         aggregator=Aggregator(name=aggregator_name, public_key=aggregator.public_key),
         log=LogKey(origin=f"{name}/log", public_key=log_key.public_key),
         members=tuple(members),
@@ -202,6 +208,12 @@ def open_consortium(
     log = Log.open(
         home / LOG_FOLDER, origin=charter.log.origin, key=_private_key(home / LOG_KEY_FILE)
     )
+    if log.dropped_bytes:
+        logger.warning(
+            "%d bytes that a crash had left behind the last signed entry of the log were dropped; "
+            "what the database staged is appended again",
+            log.dropped_bytes,
+        )
     try:
         store = ConsortiumStore.open(database_url(home))
         try:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.errors import PolicyError
@@ -43,12 +43,16 @@ from fedtrace.server.ports import Clock, Progress, Transport
 from fedtrace.server.rows import Writes
 from fedtrace.server.secure_sum import ask_for_a_sum
 from fedtrace.server.steps import Course, Step, received
+from fedtrace.server.witnessing import WitnessedTransport
 
 MAX_ATTEMPTS = 3
 """How often the schools of one training round are asked before the job ends without it.
 
 An evaluation is asked for once: the model is there either way.
 """
+
+LAST_WORD_SECONDS = 30
+"""How long a job that has ended waits for the schools to have seen its last entries."""
 
 _RECEIPT_EVENTS: Mapping[Disposition, JobEventKind] = {
     "accepted": "update.received",
@@ -94,6 +98,7 @@ def run_job(
         job.open()
     while job.journal.head.state != "closed":
         job.step()
+    job.show_the_end()
     return conclude(consortium, job.journal)
 
 
@@ -125,7 +130,7 @@ class _Job:
         self.journal = Journal(consortium, signed)
         self._plan = signed.plan
         self._consortium = consortium
-        self._transport = transport
+        self._transport = WitnessedTransport(transport, consortium, clock)
         self._clock = clock
         self._progress = progress
         self._optimiser = ServerOptimiser.of(self._plan.aggregation)
@@ -206,6 +211,12 @@ class _Job:
             self._commit(self._retried(answers, now), now)
         else:
             self._commit(self._given_up(answers, "budget_exhausted", now), now)
+
+    def show_the_end(self) -> None:
+        """Let the schools that are there see what was logged last; nothing depends on it."""
+        seconds = min(LAST_WORD_SECONDS, self._plan.rounds.deadline_seconds)
+        until = self._clock.now() + timedelta(seconds=seconds)
+        self._transport.gather(self._transport.connected(), deadline=until)
 
     # ---------------------------------------------------------------- what follows from answers
 

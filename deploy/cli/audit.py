@@ -65,6 +65,70 @@ def verify(
 
 
 @app.command()
+def prove(
+    path: Annotated[Path, typer.Argument(help="A home, a log or an export: one log.")],
+    entry: Annotated[int, typer.Option("--entry", min=0, help="Which entry, from 0.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The file; entry-<N>.tlog-proof if absent.")
+    ] = None,
+) -> None:
+    """Write a proof that an entry is in a log, for somebody who does not have the log.
+
+    The file follows C2SP's tlog-proof and holds the entry, its path and the checkpoint with its
+    cosignatures. `fedtrace audit check` checks it offline.
+    """
+    from fedtrace.deploy.proving import prove_entry
+
+    target = to or Path(f"entry-{entry}.tlog-proof")
+    with plain_errors():
+        proof = prove_entry(path, entry)
+        target.write_bytes(proof.to_bytes())
+    print_lines(
+        f"Entry {entry} is proven in {target}. Check it with: fedtrace audit check {target}"
+    )
+
+
+@app.command()
+def check(
+    proof: Annotated[Path, typer.Argument(help="A .tlog-proof file.")],
+    trust: Annotated[
+        Path,
+        typer.Option(
+            "--trust", help="The charter, or a trust policy in C2SP's tlog-policy format."
+        ),
+    ] = Path("charter.json"),
+) -> None:
+    """Check a proof, offline and without the log.
+
+    Exit code 0: the entry is in the log, and enough witnesses saw it; 1: nobody witnessed it; 2: it
+    is not shown to be there.
+    """
+    from fedtrace.deploy.proving import check_proof
+    from fedtrace.governance.log.verify import exit_code
+
+    lines = check_proof(proof, trust)
+    print_checks((line.status, line.sentence) for line in lines)
+    raise typer.Exit(exit_code(lines))
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="A home or a log: one log.")],
+    to: Annotated[Path, typer.Option("--to", help="A folder that is not there yet.")],
+) -> None:
+    """Write a log as C2SP tiles, with the charter and a trust policy beside it.
+
+    Any program that reads tlog-tiles can read it, and any web server can hand it out.
+    `fedtrace audit verify` reads it as it reads a log.
+    """
+    from fedtrace.deploy.proving import export_log
+
+    with plain_errors():
+        entries = export_log(path, to)
+    print_lines(f"{entries} entries are in {to}. Check them with: fedtrace audit verify {to}")
+
+
+@app.command()
 def attack(
     name: Annotated[
         AttackChoice,

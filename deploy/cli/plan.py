@@ -27,6 +27,7 @@ from fedtrace.governance.lint import lint as lint_plan
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import join_plan, sign_plan
 from fedtrace.governance.signing import Signer
+from fedtrace.governance.witnessing import witness_sentence
 
 app = typer.Typer(help="Read, check and sign plans.", no_args_is_help=True)
 
@@ -107,7 +108,8 @@ def lint(path: PlanFile, charter: CharterFile = None, json: Json = False) -> Non
     warnings; 2: an error, and no school should sign this.
     """
     with plain_errors():
-        findings = _findings(read_plan(path), read_charter(charter) if charter else None)
+        rules = read_charter(charter) if charter else None
+        findings = _findings(read_plan(path), rules)
     if json:
         print_json(
             [{"level": f.level, "clause": f.clause, "sentence": f.sentence} for f in findings]
@@ -115,6 +117,8 @@ def lint(path: PlanFile, charter: CharterFile = None, json: Json = False) -> Non
     else:
         lines = [f"{found.level:7}  {found.clause}: {found.sentence}" for found in findings]
         print_lines("\n".join(lines or ["nothing found: every clause is there and they agree"]))
+        if rules is not None:
+            print_lines(f"witnesses: {witness_sentence(rules)}")
     levels = {found.level for found in findings}
     raise typer.Exit(
         ExitCode.BAD_INPUT if "error" in levels else ExitCode.WARNING if levels else ExitCode.DONE

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import rfc8785
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, ValidationError
@@ -21,6 +20,7 @@ from pydantic_core import CoreSchema, from_json
 
 from fedtrace.governance.document import Digest, Name, Section
 from fedtrace.governance.errors import Rejected
+from fedtrace.governance.log.shapes import data_pattern
 from fedtrace.governance.plan import RoundKind, TrustMode
 from fedtrace.governance.refusals import RefusalCode
 
@@ -334,31 +334,43 @@ ENTRY_TYPES: Mapping[str, type[Entry]] = MappingProxyType(
 )
 """Type name -> schema; nothing else can be written or read."""
 
-# The envelope has one encoding, so it is matched as text. What stands in the data's place need not
-# be JSON for the pattern to match; its own schema parses exactly these bytes.
-_ENVELOPE = re.compile(
-    rb'\{"data":(?P<data>\{.*\}),"datacontenttype":"application/json",'
-    rb'"id":"(?P<id>0|[1-9][0-9]{0,15})","source":"(?P<source>[A-Za-z0-9._/-]{1,128})",'
-    rb'"specversion":"1\.0","time":"(?P<time>[0-9-]{10}T[0-9:]{8}\.[0-9]{6}Z)",'
-    rb'"type":"(?P<type>[a-z_.]{1,64})"\}'
+_BY_NAME = {name.encode("ascii"): kind for name, kind in ENTRY_TYPES.items()}
+
+_DATA: Mapping[type[Entry], re.Pattern[bytes]] = MappingProxyType(
+    {kind: data_pattern(kind) for kind in ENTRY_TYPES.values()}
+)
+"""Type -> what its data look like; a match is a proof that they are valid and canonical."""
+
+# The envelope has one encoding, so it is found as text. What stands in the data's place need not
+# be JSON for that; its own schema judges exactly these bytes.
+_HEAD, _AFTER_DATA = b'{"data":', b',"datacontenttype":"application/json","id":"'
+_REST = re.compile(
+    rb'(0|[1-9][0-9]{0,15})","source":"([A-Za-z0-9._/-]{1,128})","specversion":"1\.0",'
+    rb'"time":"([0-9-]{10}T[0-9:]{8}\.[0-9]{6}Z)","type":"([a-z_.]{1,64})"\}'
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedEntry:
-    """An entry as a log holds it.
+class LoggedEntry(NamedTuple):
+    """An entry as a log holds it; a tuple, because a log has a million of them.
 
     Attributes:
         index: its place, from 0.
         origin: the log's name.
         time: when it was written, by the clock of the log's owner.
-        entry: what happened.
+        kind: its type.
+        data: its bytes, valid and canonical for that type.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # the tuple's own method is not used
     origin: str
     time: datetime
-    entry: Entry
+    kind: type[Entry]
+    data: bytes
+
+    @property
+    def entry(self) -> Entry:
+        """What happened; built anew each time, because most entries are only counted."""
+        return self.kind.model_validate_json(self.data)
 
 
 def encode_entry(entry: Entry, *, index: int, origin: str, now: datetime) -> bytes:
@@ -379,7 +391,7 @@ def encode_entry(entry: Entry, *, index: int, origin: str, now: datetime) -> byt
     ).encode()
     if len(line) > ENTRY_LIMIT_BYTES:
         raise ValueError(f"the entry has {len(line)} bytes, at most {ENTRY_LIMIT_BYTES} are kept")
-    if not _ENVELOPE.fullmatch(line):
+    if not _REST.fullmatch(line, line.rfind(_AFTER_DATA) + len(_AFTER_DATA)):
         raise ValueError(f"{origin!r} is not a log's origin")
     return line
 
@@ -394,17 +406,34 @@ def decode_entry(line: bytes, *, index: int, origin: str) -> LoggedEntry:
     """
     if len(line) > ENTRY_LIMIT_BYTES:
         raise Rejected("size", f"entry {index} has {len(line)} bytes, over {ENTRY_LIMIT_BYTES}")
-    envelope = _ENVELOPE.fullmatch(line)
-    if envelope is None:
+    end = line.rfind(_AFTER_DATA)
+    rest = _REST.fullmatch(line, end + len(_AFTER_DATA)) if end > 0 else None
+    if rest is None or not line.startswith(_HEAD + b"{"):
         raise _envelope_problem(line, index)
-    data, number, source, moment, kind = envelope.groups()
-    schema = ENTRY_TYPES.get(kind.decode("ascii"))
+    data = line[len(_HEAD) : end]
+    number, source, moment, kind = rest.groups()
+    schema = _BY_NAME.get(kind)
     if schema is None:
         raise Rejected("type", f"entry {index} has a type that no log can hold")
     if number != b"%d" % index:
         raise Rejected("index", f"entry {index} says that it is another one")
     if source != origin.encode():
         raise Rejected("origin", f"entry {index} was written for another log")
+    if not _DATA[schema].fullmatch(data):
+        _require_data(schema, data, index)
+    try:
+        time = datetime.fromisoformat(moment.decode("ascii"))
+    except ValueError as error:
+        raise Rejected("envelope", f"the time of entry {index} is not in the calendar") from error
+    return LoggedEntry(index, origin, time, schema, data)
+
+
+def _require_data(schema: type[Entry], data: bytes, index: int) -> None:
+    """The data are of their type and canonical, asked of the schema itself.
+
+    Raises:
+        Rejected: ``json``, ``schema`` or ``canonical``.
+    """
     try:
         entry = schema.model_validate_json(data)
     except ValidationError as error:
@@ -413,11 +442,6 @@ def decode_entry(line: bytes, *, index: int, origin: str) -> LoggedEntry:
         raise Rejected("schema", f"the data of entry {index} are not of its type") from error
     if entry.model_dump_json().encode() != data:
         raise Rejected("canonical", f"the data of entry {index} are not canonical JSON")
-    try:
-        time = datetime.fromisoformat(moment.decode("ascii"))
-    except ValueError as error:
-        raise Rejected("envelope", f"the time of entry {index} is not in the calendar") from error
-    return LoggedEntry(index=index, origin=origin, time=time, entry=entry)
 
 
 def _envelope_problem(line: bytes, index: int) -> Rejected:

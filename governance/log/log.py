@@ -163,13 +163,24 @@ class Log:
         """
         return self._tree.inclusion_proof(index, len(self._lines))
 
-    def consistency_proof(self, old: int) -> list[bytes]:
-        """That the current checkpoint continues one of ``old`` entries.
+    def consistency_proof(self, old: int, new: int | None = None) -> list[bytes]:
+        """That the checkpoint of ``new`` entries, all where none is given, continues ``old``.
 
         Raises:
             ValueError: the log never had that size.
         """
-        return self._tree.consistency_proof(old, len(self._lines))
+        return self._tree.consistency_proof(old, len(self._lines) if new is None else new)
+
+    def signed_checkpoint(self, size: int) -> bytes:
+        """The signed note over the first entries; of all, it is the one that is on disk.
+
+        Raises:
+            ValueError: the log never had that size.
+        """
+        if size > len(self._lines):
+            raise ValueError(f"the log has {len(self._lines)} entries, not {size}")
+        checkpoint = LogCheckpoint(origin=self.origin, size=size, root=self._tree.root(size))
+        return sign_checkpoint(checkpoint, self._key)
 
     def close(self) -> None:
         """Let the files go; a second call does nothing."""

@@ -30,6 +30,25 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(_NODE + left + right).digest()
 
 
+def root_of(entries: Iterable[bytes]) -> bytes:
+    """The root over these entries, without keeping the tree.
+
+    Pairs are hashed level by level; one without a partner moves up as it is, which is the same
+    tree as that of RFC 6962, section 2.1.
+    """
+    sha256 = hashlib.sha256
+    level = [sha256(_LEAF + entry).digest() for entry in entries]
+    if not level:
+        return EMPTY_ROOT
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=False)
+        above = [sha256(_NODE + left + right).digest() for left, right in pairs]
+        if len(level) % 2:
+            above.append(level[-1])
+        level = above
+    return level[0]
+
+
 class MerkleTree:
     """A growing tree that keeps every complete subtree's hash.
 
@@ -56,6 +75,17 @@ class MerkleTree:
             if level == len(self._levels):
                 self._levels.append([])
             self._levels[level].append(node_hash(pair[0], pair[1]))
+
+    def truncate(self, size: int) -> None:
+        """Forget every leaf after the first ``size``.
+
+        Raises:
+            ValueError: the tree never had that size.
+        """
+        if not 0 <= size <= len(self):
+            raise ValueError(f"size {size} is outside the tree of {len(self)} leaves")
+        for level, hashes in enumerate(self._levels):
+            del hashes[size >> level :]
 
     def root(self, size: int | None = None) -> bytes:
         """The root of the first ``size`` leaves; of all where none is given.

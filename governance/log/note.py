@@ -77,8 +77,13 @@ def sign_note(text: str, *, name: str, key: Ed25519PrivateKey) -> bytes:
         key: signs the text.
     """
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    signature = base64.b64encode(key_id(name, public) + key.sign(text.encode())).decode()
-    return f"{text}\n\u2014 {name} {signature}\n".encode()
+    line = signature_line(name, key_id(name, public), key.sign(text.encode()))
+    return f"{text}\n{line}\n".encode()
+
+
+def signature_line(name: str, key_id: bytes, signature: bytes) -> str:
+    """One signature line, without its newline."""
+    return f"\u2014 {name} {encode_base64(key_id + signature)}"
 
 
 def open_note(note: bytes, *, name: str, public_key: PublicKey) -> str:
@@ -123,6 +128,20 @@ def parse_note(note: bytes) -> tuple[str, tuple[NoteSignature, ...]]:
     if not separator or not tail.endswith("\n"):
         raise NoteError("format", "it has no signature lines")
     return f"{head}\n", tuple(_signature(line) for line in tail[:-1].split("\n"))
+
+
+def parse_signature_lines(lines: bytes) -> tuple[NoteSignature, ...]:
+    """Signature lines that travel without their note, as a witness answers them.
+
+    Raises:
+        NoteError: ``size`` or ``format``.
+    """
+    return parse_note(b"\n\n" + lines)[1]
+
+
+def encode_base64(data: bytes) -> str:
+    """Standard base64."""
+    return base64.b64encode(data).decode("ascii")
 
 
 def decode_base64(text: str) -> bytes:

@@ -27,6 +27,9 @@ from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.note import NOTE_LIMIT_BYTES
 
 ENTRIES, CHECKPOINT = "entries.jsonl", "checkpoint"
+COSIGNED = "cosigned"
+"""Beside the consortium's log: its last checkpoint that witnesses cosigned."""
+
 _STAGED, _LOCK = "checkpoint.tmp", "lock"
 
 LOG_LIMIT_BYTES = 1024**3

@@ -30,7 +30,7 @@ from fedtrace.governance.log.entries import (
     LoggedEntry,
     decode_entry,
 )
-from fedtrace.governance.log.merkle import MerkleTree, leaf_hash
+from fedtrace.governance.log.merkle import root_of
 from fedtrace.governance.log.note import NoteError
 from fedtrace.governance.signing import PublicKey
 
@@ -106,7 +106,7 @@ def verify_log(log: LogBytes) -> VerifiedLog:
         checkpoint = _open_checkpoint(log)
         warnings += _compare_size(log, checkpoint)
         signed = log.lines[: checkpoint.size]
-        if MerkleTree(leaf_hash(line) for line in signed).root() != checkpoint.root:
+        if root_of(signed) != checkpoint.root:
             sentence = f"Entries of {log.name} are not the ones that were signed: it was changed."
             raise _Failed("log.root", sentence)
         entries = _read_entries(log, signed)
@@ -166,12 +166,12 @@ def _read_entries(log: LogBytes, signed: Sequence[bytes]) -> tuple[LoggedEntry, 
     except Rejected as error:
         sentence = f"{_capital(log.name)} holds what no log can hold: {error.sentence}."
         raise _Failed(f"entry.{error.check}", sentence) from error
-    allowed = SCHOOL_ENTRIES if log.kind == "school" else CONSORTIUM_ENTRIES
+    allowed = frozenset(SCHOOL_ENTRIES if log.kind == "school" else CONSORTIUM_ENTRIES)
     for each in entries:
-        if not isinstance(each.entry, allowed):
+        if each.kind not in allowed:
             sentence = (
                 f"{_capital(log.name)} has an entry of another kind of log: entry {each.index} "
-                f"is {each.entry.type}."
+                f"is {each.kind.type}."
             )
             raise _Failed("log.kind", sentence)
     return entries

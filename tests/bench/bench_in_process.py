@@ -88,7 +88,10 @@ def _payloads(world: World) -> dict[str, bytes]:
 
 def _node(world: World, school: str, payloads: Mapping[str, bytes]) -> Node:
     def node(message: Message) -> Message:
-        order = order_in(request_in(message)["order"])
+        request = request_in(message)
+        if "order" not in request:
+            return reply_with(message, world.witness(school, request))
+        order = order_in(request["order"])
         payload = payloads[order.kind]
         return reply_with(message, signed_reply(world, school, order, payload))
 

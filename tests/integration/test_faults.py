@@ -189,7 +189,7 @@ def tampered_checkpoint(federation: Federation) -> Fault:
 
 
 def unsound_checkpoint(federation: Federation) -> Fault:
-    """The aggregator itself sends, and signs for, a model that is not a number."""
+    """The aggregator sends, and signs for, a model that is not a number and not in the log."""
 
     def fault(delivery: Delivery) -> Iterable[Message]:
         size = federation.parameters
@@ -221,7 +221,7 @@ JOBS: dict[str, tuple[Row, Row, Row]] = {
     "a hostile aggregator": (
         Row(make=order_of_a_stranger, disposition="refused", code="R09", spends=False),
         Row(make=tampered_checkpoint, disposition="refused", code="R15", spends=False),
-        Row(make=unsound_checkpoint, disposition="refused", code="R16", spends=False),
+        Row(make=unsound_checkpoint, disposition="refused", code="R02", spends=False),
     ),
 }
 """A job each, in which the school is struck by another fault in every round."""

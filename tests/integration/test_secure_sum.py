@@ -15,7 +15,7 @@ import pytest
 from flwr.app import Message
 from safetensors.numpy import load
 from support.consistency import check_consortium, logged
-from support.federation import Delivery, Fault, Federation, Wire, parts_of, resigned_order
+from support.federation import Delivery, Fault, Federation, Wire, parts_of
 
 from fedtrace.governance.log.entries import OrderRefused, RoundFailed, SharesRevealed
 from fedtrace.governance.manifest import REFUSAL_TYPE, RefusalNotice
@@ -211,19 +211,19 @@ def own_keys(federation: Federation, delivery: Delivery) -> Message | None:
         key = RunKey.from_bytes(unverified_payload(envelope, RUN_KEY_TYPE))
         changed = key.model_copy(update={"public_key": "77" * 32})
         swapped.append(sign_document(changed, generate_key()))
-    return _anew(federation, delivery, keys=b"\n".join(swapped))
+    return delivery.handed_over(keys=b"\n".join(swapped))
 
 
 def small_group(federation: Federation, delivery: Delivery) -> Message | None:
     """Only the school itself is in the group."""
     if stage_of(delivery) != "contribute":
         return None
-    return _anew(federation, delivery, keys=delivery.request["keys"].split(b"\n")[0])
+    return delivery.handed_over(keys=delivery.request["keys"].split(b"\n")[0])
 
 
 def no_group(federation: Federation, delivery: Delivery) -> Message | None:
     """No keys at all: an unmasked contribution would be needed."""
-    return _anew(federation, delivery, keys=b"") if stage_of(delivery) == "contribute" else None
+    return delivery.handed_over(keys=b"") if stage_of(delivery) == "contribute" else None
 
 
 def keys_of_another_run(federation: Federation, delivery: Delivery) -> Message | None:
@@ -235,7 +235,7 @@ def keys_of_another_run(federation: Federation, delivery: Delivery) -> Message |
         key = RunKey.from_bytes(unverified_payload(envelope, RUN_KEY_TYPE))
         again = key.model_copy(update={"run_id": "run-before"})
         old.append(sign_document(again, federation.signer(key.school)))
-    return _anew(federation, delivery, keys=b"\n".join(old))
+    return delivery.handed_over(keys=b"\n".join(old))
 
 
 def strangers_shares(federation: Federation, delivery: Delivery) -> Message | None:
@@ -251,12 +251,6 @@ def strangers_shares(federation: Federation, delivery: Delivery) -> Message | No
 def unknown_stage(federation: Federation, delivery: Delivery) -> Message | None:
     """A stage that does not exist."""
     return delivery.handed_over(stage=b"modulus-2") if stage_of(delivery) == "agree" else None
-
-
-def _anew(federation: Federation, delivery: Delivery, **parts: bytes) -> Message:
-    """The same under an order of its own: a repeated order gets the stored answer, whatever."""
-    order = resigned_order(delivery.order, federation.aggregator(), nonce="ab" * 16)
-    return delivery.handed_over(order=order, **parts)
 
 
 @pytest.mark.parametrize(

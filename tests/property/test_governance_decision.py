@@ -15,6 +15,7 @@ from support.gate import (
     OTHER_DIGEST,
     RECORD_DIGEST,
     SCHOOLS,
+    SEEN,
     Scene,
     healthy_state,
     linear_epsilon,
@@ -61,7 +62,9 @@ DEVIATIONS: tuple[tuple[str, str, Any], ...] = (
     ("state", "free_bytes", 0),
     ("state", "eligible_students", 0),
     ("state", "eligible_students", 12),
-    ("state", "expected_checkpoint_digest", OTHER_DIGEST),
+    ("state", "log", replace(SEEN, closed_with=OTHER_DIGEST)),
+    ("state", "log", replace(SEEN, witnessed=False, closed_with=MODEL_DIGEST)),
+    ("state", "log", replace(SEEN, rolled_back=True, closed_with=MODEL_DIGEST)),
     ("state", "newest_record_at", NOW + timedelta(days=1)),
     ("checkpoint", "finite", False),
     ("checkpoint", "norm", float("nan")),
@@ -135,7 +138,8 @@ def test_nothing_outside_plan_and_policy_is_ever_allowed(
         assert decision.code in REFUSALS
         return
     assert isinstance(decision, Allowed)  # no stored order digest is this order's
-    asked, state = order_for(plan, changed["order"]), replace(healthy_state(plan), **scene.state)
+    asked = order_for(plan, changed["order"])
+    state = replace(healthy_state(plan), **scene.known_log(asked), **scene.state)
 
     # who
     assert scene.order_signer == "aggregator"
@@ -169,7 +173,10 @@ def test_nothing_outside_plan_and_policy_is_ever_allowed(
     # the model
     assert changed["checkpoint"] == {}
     assert asked.round > 1 or asked.checkpoint_digest == INITIAL
-    assert state.expected_checkpoint_digest in (None, asked.checkpoint_digest)
+    assert asked.kind == "evaluate" or asked.checkpoint_digest == (state.log.closed_with or INITIAL)
+    # the log
+    assert state.log.witnessed
+    assert not state.log.rolled_back
     # the budget, with what this answer adds
     total = linear_epsilon([event] * spent_rounds + [decision.event], 1e-5)
     assert total <= min(plan.privacy.epsilon_job, policy.privacy.max_epsilon_job)

@@ -47,6 +47,8 @@ class FailingDisk:
 
     def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
         """As os.open."""
+        if Path(path).is_file():  # what an earlier process left is on disk
+            self._forced.setdefault(Path(path), Path(path).stat().st_size)
         file = os.open(path, flags, mode)
         self._paths[file] = Path(path)
         return file

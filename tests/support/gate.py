@@ -25,6 +25,7 @@ from fedtrace.governance.plan import Plan, load_toml
 from fedtrace.governance.plan_signing import SignedPlan, open_plan, sign_plan
 from fedtrace.governance.policy import SchoolPolicy, load_policy_toml
 from fedtrace.governance.signing import Signer
+from fedtrace.governance.witnessing import LogView
 
 POLICIES = Path(__file__).resolve().parents[2] / "deploy" / "policies"
 PLAN_TOML = (POLICIES / "example-plan.toml").read_text(encoding="utf-8")
@@ -36,6 +37,9 @@ SCHOOLS = ("school-1", "school-2", "school-3")
 OTHER_DIGEST = "sha256:" + "9" * 64
 MODEL_DIGEST = "sha256:" + "7" * 64
 RECORD_DIGEST = "sha256:" + "6" * 64
+
+SEEN = LogView(witnessed=True, plan_activated=True, order_opened=True)
+"""What a school's copy of the log says about an order that was logged before any round closed."""
 
 
 @cache
@@ -121,7 +125,7 @@ def healthy_state(plan: Plan) -> SchoolState:
         eligible_students=50,
         ledger=(),
         last_round=None,
-        expected_checkpoint_digest=None,
+        log=SEEN,
         newest_record_at=None,
     )
 
@@ -161,6 +165,12 @@ class Scene:
         """Charter and policy."""
         return Rules(charter=charter(threshold=self.threshold), policy=self.policy)
 
+    def known_log(self, order: RoundOrder) -> Mapping[str, Any]:
+        """A log in which the round before a later one left the model that tests send."""
+        if order.round == 1 or "log" in self.state:
+            return {}
+        return {"log": replace(SEEN, closed_with=MODEL_DIGEST)}
+
     def signed_plan(self) -> SignedPlan:
         """The plan as the school verified it when it was installed."""
         envelope = sign_plan(self.plan, [signer(name) for name in self.plan_signers])
@@ -184,7 +194,7 @@ class Scene:
             replace(facts, **self.checkpoint),
             rules=self.rules,
             plan=self.signed_plan() if self.has_plan else None,
-            state=replace(healthy_state(self.plan), **self.state),
+            state=replace(healthy_state(self.plan), **self.known_log(order), **self.state),
             exceeds=self.exceeds,
             now=self.now,
         )

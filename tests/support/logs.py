@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member
 from fedtrace.governance.log.checkpoint import LogCheckpoint, sign_checkpoint
+from fedtrace.governance.log.cosignature import Ed25519Cosigner, cosigned
 from fedtrace.governance.log.entries import (
     CharterAdopted,
     Entry,
@@ -35,7 +36,8 @@ from fedtrace.governance.log.entries import (
     encode_entry,
 )
 from fedtrace.governance.log.merkle import MerkleTree, leaf_hash
-from fedtrace.governance.log.storage import CHECKPOINT, ENTRIES
+from fedtrace.governance.log.note import parse_note
+from fedtrace.governance.log.storage import CHECKPOINT, COSIGNED, ENTRIES
 from fedtrace.governance.log.verify import LogBytes
 from fedtrace.governance.plan import RoundKind
 
@@ -102,7 +104,18 @@ class Story:
             (home / "log").mkdir(parents=True)
             (home / "charter.json").write_bytes(self.charter.to_bytes())
             write_lines(home / "log", encode(entries, origin), origin)
+        self.cosign(root / "consortium" / "log")
         return root
+
+    def cosign(self, log: Path) -> None:
+        """Every school has seen the consortium's log as it lies there."""
+        note = (log / CHECKPOINT).read_bytes()
+        origins = [f"county/schools/{school}" for school in self.schools]
+        lines = [
+            Ed25519Cosigner(origin, key_of(origin)).cosign(parse_note(note)[0], now=NOW)
+            for origin in origins
+        ]
+        (log / COSIGNED).write_bytes(cosigned(note, lines))
 
 
 def encode(entries: Sequence[Entry], origin: str) -> list[bytes]:

@@ -15,16 +15,22 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support.logs import public
+from support.witnesses import MemoryStore
 
 from fedtrace.governance.canonical import digest
-from fedtrace.governance.charter import Member
+from fedtrace.governance.charter import Charter, Member
 from fedtrace.governance.ledger import PrivacyEvent
+from fedtrace.governance.log.cosignature import Ed25519Cosigner
+from fedtrace.governance.log.witness import Witness
 from fedtrace.governance.manifest import Manifest, RefusalNotice, sign_manifest, sign_refusal
 from fedtrace.governance.orders import ORDER_TYPE, RoundOrder
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.governance.refusals import RefusalCode
 from fedtrace.governance.signing import Signer, generate_key, unverified_payload
+from fedtrace.governance.witnessing import school_origin
 from fedtrace.server.codec import checkpoint_spec, encode, histograms_spec, update_spec
 from fedtrace.server.consortium import Consortium, initialise_consortium, open_consortium
 from fedtrace.server.ports import Reply, Request
@@ -159,7 +165,23 @@ class World:
     plan: Plan
     keys: Mapping[str, Signer]
     plan_digest: str
+    log_keys: Mapping[str, Ed25519PrivateKey]
     clock: ManualClock = field(default_factory=ManualClock)
+    witnesses: dict[str, Witness] = field(default_factory=dict)
+
+    def witness(self, school: str, request: Request) -> dict[str, bytes]:
+        """What an honest school says about the log."""
+        if school not in self.witnesses:
+            charter = Charter.from_bytes((self.home / "charter.json").read_bytes())
+            self.witnesses[school] = Witness(
+                MemoryStore(),
+                logs={charter.log.origin: charter.log.public_key},
+                cosigners=[Ed25519Cosigner(school_origin(charter, school), self.log_keys[school])],
+            )
+        response = self.witnesses[school].add_checkpoint(
+            request["add-checkpoint"], now=self.clock.now()
+        )
+        return {"status": b"%d" % response.status, "body": response.body, "latest": b""}
 
     def open(self) -> Consortium:
         """The consortium as a fresh process would open it."""
@@ -169,20 +191,29 @@ class World:
         return ScriptedTransport(world=self, fault=fault or (lambda school, order, reply: [reply]))
 
 
-def build_world(home: Path, schools: int = 3, **plan_options: object) -> World:
+def build_world(
+    home: Path, schools: int = 3, *, witness_quorum: int | None = None, **plan_options: object
+) -> World:
     names = [f"school-{number:03d}" for number in range(1, schools + 1)]
     keys = {name: generate_key() for name in names}
+    log_keys = {name: Ed25519PrivateKey.generate() for name in names}
     members = [
         Member(
             name=name,
             public_key=key.public_key,
-            log_public_key=generate_key().public_key,
+            log_public_key=public(log_keys[name]),
         )
         for name, key in keys.items()
     ]
     plan = make_plan(names, **plan_options)  # type: ignore[arg-type]
     consortium = initialise_consortium(
-        home, name="valley", members=members, threshold=2, now=START, accountant=cheap_epsilon
+        home,
+        name="valley",
+        members=members,
+        threshold=2,
+        now=START,
+        witness_quorum=witness_quorum,
+        accountant=cheap_epsilon,
     )
     consortium.activate_plan(
         sign_plan(plan, list(keys.values())[:2]),
@@ -191,7 +222,7 @@ def build_world(home: Path, schools: int = 3, **plan_options: object) -> World:
         now=START,
     )
     consortium.close()
-    return World(home=home, plan=plan, keys=keys, plan_digest=plan.digest())
+    return World(home=home, plan=plan, keys=keys, log_keys=log_keys, plan_digest=plan.digest())
 
 
 @dataclass
@@ -211,6 +242,10 @@ class ScriptedTransport:
         self, requests: Mapping[str, Request], *, deadline: datetime
     ) -> Iterator[tuple[str, Reply | None]]:
         for school, request in requests.items():
+            if "order" not in request:
+                if school not in self.absent:
+                    yield school, self.world.witness(school, request)
+                continue
             order = self._order(request["order"])
             self.asked.append((order.round, school))
             if school in self.absent:

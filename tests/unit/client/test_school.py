@@ -10,7 +10,7 @@ import pytest
 from support.gate import NOW, charter, plan_with, policy_with, signer
 from support.school_home import SCHOOL, charter_with_keys_in, envelope_of, new_school
 
-from fedtrace.client.home import initialise_school, log_origin, open_school
+from fedtrace.client.home import initialise_school, open_school
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.ingest.mapping import Columns, Mapping
 from fedtrace.client.keys import create_keys, load_keys
@@ -20,6 +20,7 @@ from fedtrace.governance.errors import Corrupt, PolicyError
 from fedtrace.governance.log.entries import ImportCompleted, SchoolInitialised
 from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.governance.refusals import Refused
+from fedtrace.governance.witnessing import school_origin
 
 CATALOGUE = Catalogue(skills=["Area", "Sums"])
 PLAN = plan_with({"data.skills": 2, "data.skill_catalogue_digest": CATALOGUE.digest()})
@@ -64,7 +65,9 @@ def test_a_new_home_is_private_and_says_so_in_its_log(school: School) -> None:
         policy_digest=school.rules.policy.digest(),
     )
     assert (
-        school.log.origin == log_origin(school.rules.charter, SCHOOL) == "county/schools/school-1"
+        school.log.origin
+        == school_origin(school.rules.charter, SCHOOL)
+        == "county/schools/school-1"
     )
     for path in (school.home / "keys").iterdir():
         assert path.stat().st_mode & 0o777 == 0o600

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.logs import charter_of, encode, tell_story, write_lines
+from support.logs import NOW, charter_of, encode, note_over, tell_story, write_lines
 
 from fedtrace.deploy.audit import Verdict, verify_path
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.log.entries import PlanAccepted, SchoolInitialised
+from fedtrace.governance.log.evidence import collect_evidence
+from fedtrace.governance.log.merkle import MerkleTree, leaf_hash
+from fedtrace.governance.log.storage import COSIGNED
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def test_a_whole_demo_passes_in_about_ten_lines(demo: Path) -> None:
     verdict = verify_path(demo)
     assert {line.status for line in verdict.lines} == {"PASS"}
     assert verdict.exit_code == 0
-    assert len(verdict.lines) == 14
+    assert len(verdict.lines) == 15
     assert verdict.entries == 20 + 3 * 9
     stored = sum(path.stat().st_size for path in demo.rglob("entries.jsonl"))
     assert verdict.log_bytes == stored
@@ -236,12 +239,80 @@ def test_what_was_tampered_with_fails(
     assert (failed(verdict), verdict.exit_code) == (checks, 2)
 
 
-def test_a_consortium_rolled_back_leaves_orphans(demo: Path) -> None:
+def test_a_consortium_rolled_back_leaves_orphans_and_contradicts_its_witnesses(demo: Path) -> None:
     entries = tell_story().consortium[:-9]
-    write_lines(demo / "consortium" / "log", encode(entries, "county/log"), "county/log")
+    log = demo / "consortium" / "log"
+    write_lines(log, encode(entries, "county/log"), "county/log")
     verdict = verify_path(demo)
     assert "updates.received" in warned(verdict)
-    assert verdict.exit_code == 1
+    assert failed(verdict) == ["log.witnesses"]
+    (log / COSIGNED).unlink()
+    assert set(warned(verify_path(demo))) == {"log.witnesses", "updates.received"}
+
+
+def test_too_few_or_invalid_cosignatures(demo: Path) -> None:
+    kept = demo / "consortium" / "log" / COSIGNED
+    text, _, lines = kept.read_bytes().partition(b"\n\n")
+    log, first, *others = lines.splitlines(keepends=True)
+    kept.write_bytes(text + b"\n\n" + log + first)
+    verdict = verify_path(demo)
+    assert (failed(verdict), warned(verdict)) == ([], ["log.witnesses"])
+    changed = first[:-20] + bytes([first[-20] ^ 1]) + first[-19:]
+    kept.write_bytes(text + b"\n\n" + log + changed + b"".join(others))
+    assert failed(verify_path(demo)) == ["log.witnesses"]
+
+
+def mirror(demo: Path, school: str, entries: int) -> Path:
+    """A school's copy of the first entries of the consortium's log."""
+    copy = demo / "schools" / school / "consortium-log"
+    copy.mkdir()
+    lines = encode(tell_story().consortium[:entries], "county/log")
+    write_lines(copy, lines, "county/log")
+    return copy
+
+
+def test_the_copies_in_the_schools_must_agree(demo: Path) -> None:
+    mirror(demo, "school-1", 12)
+    copy = mirror(demo, "school-2", 20)
+    verdict = verify_path(demo)
+    assert verdict.exit_code == 0
+    found = [line.sentence for line in verdict.lines if line.check == "log.mirrors"]
+    assert found == [
+        "The copies of the consortium's log in 2 schools, of up to 20 entries, agree with it."
+    ]
+    stored = copy / "entries.jsonl"
+    stored.write_bytes(stored.read_bytes().replace(b"adam", b"mada"))
+    assert failed(verify_path(demo)) == ["log.mirrors"]
+    stored.unlink()
+    stored.mkdir()
+    assert failed(verify_path(demo)) == ["log.mirrors"]
+
+
+def test_a_school_alone_holds_its_log_against_its_copy_of_the_consortiums(demo: Path) -> None:
+    mirror(demo, "school-1", 20)
+    verdict = verify_path(demo / "schools" / "school-1")
+    assert verdict.exit_code == 0
+    assert {"updates.sent", "epsilon.recomputed"} <= {line.check for line in verdict.lines}
+    assert sum(line.check == "log.whole" for line in verdict.lines) == 2
+
+
+def test_a_proof_of_two_histories_is_shown(demo: Path) -> None:
+    lines = encode(tell_story().consortium, "county/log")
+    other = [*lines[:5], lines[6], lines[5], *lines[7:]]
+    evidence = collect_evidence(
+        MerkleTree(map(leaf_hash, lines)),
+        note_over(lines, "county/log"),
+        note_over(other, "county/log"),
+        size=len(lines),
+        now=NOW,
+    )
+    folder = demo / "schools" / "school-2" / "evidence"
+    folder.mkdir()
+    (folder / "fork-20-aa.json").write_bytes(evidence.to_bytes())
+    assert failed(verify_path(demo)) == ["log.fork"]
+    assert failed(verify_path(demo / "schools" / "school-2")) == ["log.fork"]
+    (folder / "fork-20-aa.json").write_bytes(b"{}")
+    assert warned(verify_path(demo)) == ["log.fork"]
 
 
 def test_a_log_that_is_being_written_warns(demo: Path) -> None:

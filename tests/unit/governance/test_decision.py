@@ -13,6 +13,7 @@ from support.gate import (
     NOW,
     OTHER_DIGEST,
     RECORD_DIGEST,
+    SEEN,
     Scene,
     later_round,
     linear_epsilon,
@@ -25,6 +26,7 @@ from fedtrace.governance.decision import UNDECIDED
 from fedtrace.governance.facts import Allowed, AnsweredRound, Denied, Repeat
 from fedtrace.governance.ledger import LedgerEntry, round_event, would_exceed
 from fedtrace.governance.refusals import RefusalCode
+from fedtrace.governance.witnessing import NOTHING_SEEN
 
 TENTH_A_ROUND = partial(would_exceed, epsilon=linear_epsilon)
 """Each release costs epsilon 0.1."""
@@ -308,10 +310,32 @@ REFUSED: dict[str, tuple[Scene, str, str]] = {
         "order.previous_round_digest",
     ),
     "another model than the log says": (
-        Scene(order=later_round(2), state={"expected_checkpoint_digest": OTHER_DIGEST}),
+        Scene(order=later_round(2), state={"log": replace(SEEN, closed_with=OTHER_DIGEST)}),
         "R15",
         "log.round_closed",
     ),
+    "two histories": (Scene(state={"log": replace(SEEN, forked=True)}), "R02", "log.fork"),
+    "restored from an older copy": (
+        Scene(state={"log": replace(SEEN, rolled_back=True)}),
+        "R20",
+        "node.rollback",
+    ),
+    "plan not in the log": (
+        Scene(state={"log": replace(SEEN, plan_activated=False)}),
+        "R02",
+        "log.plan_activated",
+    ),
+    "order not in the log": (
+        Scene(state={"log": replace(SEEN, order_opened=False)}),
+        "R02",
+        "log.round_opened",
+    ),
+    "log not witnessed": (
+        Scene(state={"log": replace(SEEN, witnessed=False)}),
+        "R02",
+        "charter.witness_quorum",
+    ),
+    "no copy of the log": (Scene(state={"log": NOTHING_SEEN}), "R02", "log.plan_activated"),
     "half precision": (Scene(checkpoint={"dtype": "float16"}), "R16", "plan.model.parameters"),
     "one parameter too many": (
         Scene(checkpoint={"shape": (61,)}),
@@ -353,9 +377,9 @@ def test_refused(case: str) -> None:
 
 
 def test_every_code_that_the_gate_gives_is_provoked_here() -> None:
-    # R02, R18, R21 and R22 are not this decision's: see docs/refusal-codes.md.
+    # R18, R21 and R22 are not this decision's: see docs/refusal-codes.md.
     provoked = {code for _, code, _ in REFUSED.values()}
-    assert provoked == {str(code) for code in RefusalCode} - {"R02", "R18", "R21", "R22"}
+    assert provoked == {str(code) for code in RefusalCode} - {"R18", "R21", "R22"}
 
 
 @pytest.mark.parametrize(
@@ -368,7 +392,7 @@ def test_every_code_that_the_gate_gives_is_provoked_here() -> None:
         Scene(state={"eligible_students": 10}),
         Scene(order={"schools": ("school-1", "school-3")}),
         Scene(order=later_round(20), state={"last_round": answered(3)}),
-        Scene(order=later_round(2), state={"expected_checkpoint_digest": MODEL_DIGEST}),
+        Scene(order=later_round(2), state={"log": replace(SEEN, closed_with=MODEL_DIGEST)}),
         Scene(order=later_round(4, run_id="run-2"), state={"last_round": answered(3)}),
         Scene(checkpoint={"norm": 0.0}),
     ],

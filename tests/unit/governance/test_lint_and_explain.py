@@ -12,6 +12,7 @@ from support.gate import NOW, charter, linear_epsilon, plan_with
 from fedtrace.governance.explain import changes, explain
 from fedtrace.governance.label import privacy_label
 from fedtrace.governance.lint import lint
+from fedtrace.governance.witnessing import witness_sentence
 
 AFFORDABLE = {"privacy.epsilon_job": 2.5}
 """21 releases of 0.1 fit."""
@@ -32,6 +33,16 @@ def sentence(epsilon: float, delta: float, *, trust_mode: str) -> str:
 def test_a_sound_plan_has_no_findings() -> None:
     assert findings({}) == []
     assert findings({}, charter=charter()) == []
+
+
+def test_a_quorum_of_witnesses_must_be_safe_and_reachable() -> None:
+    weak = charter().model_copy(update={"witness_quorum": 1})
+    assert findings({}, charter=weak) == [("error", "charter.witness_quorum")]
+    all_three = charter().model_copy(update={"witness_quorum": 3})
+    two = {"schools.members": ["school-1", "school-2"], "schools.minimum_per_round": 2}
+    assert ("warning", "charter.witness_quorum") in findings(two, charter=all_three)
+    assert witness_sentence(all_three).startswith("3 of 3 members must cosign")
+    assert witness_sentence(all_three).endswith("more than 2 of them lie")
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def world(template: World, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def copied(world: World, home: Path) -> World:
     shutil.copytree(world.home, home)
-    return World(home, world.plan, world.keys, world.plan_digest)
+    return World(home, world.plan, world.keys, world.plan_digest, world.log_keys)
 
 
 def run(world: World, consortium: Consortium, *, fault: Any = None) -> JobOutcome:

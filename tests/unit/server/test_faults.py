@@ -119,7 +119,7 @@ def test_a_repeated_answer_is_summed_once(world: World, tmp_path: Path) -> None:
 
 def copied(world: World, home: Path) -> World:
     shutil.copytree(world.home, home)
-    return World(home, world.plan, world.keys, world.plan_digest)
+    return World(home, world.plan, world.keys, world.plan_digest, world.log_keys)
 
 
 def test_what_comes_after_the_deadline_is_not_looked_at(world: World) -> None:
@@ -155,8 +155,9 @@ def test_absent_schools_are_named_at_once_while_the_others_make_the_quorum(world
 
 
 def test_without_a_quorum_the_job_ends_after_its_attempts_and_keeps_what_it_has(
-    world: World,
+    tmp_path: Path,
 ) -> None:
+    world = build_world(tmp_path / "home", witness_quorum=1)
     events: list[JobEvent] = []
     transport = world.transport()
     transport.absent = frozenset({BAD, "school-003"})
@@ -234,6 +235,19 @@ def test_a_rejection_is_logged_with_its_check_and_no_sentence(world: World) -> N
         logged = [entry.entry for entry in consortium.log.entries()]
     rejected = [entry for entry in logged if isinstance(entry, UpdateRejected)]
     assert [(entry.school, entry.check) for entry in rejected] == [(BAD, "A11")]
+
+
+def test_without_a_quorum_of_witnesses_nobody_is_asked_until_the_deadline(world: World) -> None:
+    transport = world.transport()
+    transport.absent = frozenset({BAD, "school-003"})
+    with closing(world.open()) as consortium:
+        outcome = run_job(
+            consortium, world.plan_digest, transport, world.clock, progress=lambda event: None
+        )
+    assert outcome.reason == "quorum_not_reached"
+    assert outcome.rounds[0].missing == ("school-001", BAD, "school-003")
+    assert outcome.seconds == MAX_ATTEMPTS * world.plan.rounds.deadline_seconds
+    assert transport.asked == []
 
 
 def test_a_transport_that_answers_for_a_stranger_moves_nothing(world: World) -> None:

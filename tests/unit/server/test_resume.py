@@ -104,7 +104,7 @@ def run(world: World, *, doom: Doom | None = None) -> JobOutcome | None:
 
 def copied(world: World, home: Path) -> World:
     shutil.copytree(world.home, home)
-    return World(home, world.plan, world.keys, world.plan_digest)
+    return World(home, world.plan, world.keys, world.plan_digest, world.log_keys)
 
 
 @pytest.fixture(scope="module")

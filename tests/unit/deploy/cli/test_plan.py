@@ -20,6 +20,7 @@ def test_lint_finds_nothing_in_the_example(run: Run, town: Town) -> None:
     result = run("plan", "lint", town.plan, "--charter", town.charter)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("nothing found")
+    assert "members must cosign the log before a round" in result.stdout
 
 
 def test_lint_says_every_problem_of_the_file_by_its_name(run: Run, town: Town) -> None:

@@ -41,7 +41,13 @@ def check(
 ) -> list[Line]:
     def logged(entries: Sequence[Entry]) -> list[LoggedEntry]:
         return [
-            LoggedEntry(index=index, origin="x", time=NOW, entry=entry)
+            LoggedEntry(
+                index=index,
+                origin="x",
+                time=NOW,
+                kind=type(entry),
+                data=entry.model_dump_json().encode(),
+            )
             for index, entry in enumerate(entries)
         ]
 

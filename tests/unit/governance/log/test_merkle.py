@@ -14,6 +14,7 @@ from fedtrace.governance.log.merkle import (
     leaf_hash,
     require_consistency,
     require_inclusion,
+    root_of,
 )
 
 # The tree of certificate-transparency's and transparency-dev/merkle's tests.
@@ -251,3 +252,21 @@ def test_a_size_that_the_tree_never_had_is_refused(size: int) -> None:
         tree.inclusion_proof(0, size)
     with pytest.raises(ValueError, match="8 leaves"):
         tree.consistency_proof(1, size)
+
+
+@pytest.mark.parametrize("size", [*range(18), 31, 32, 33, 100])
+def test_the_root_alone_is_the_trees(size: int) -> None:
+    entries = [b"%d" % number for number in range(size)]
+    tree = MerkleTree(map(leaf_hash, entries))
+    assert root_of(entries) == tree.root()
+    for kept in {0, size // 2, size}:
+        tree.truncate(kept)
+        assert tree.root() == root_of(entries[:kept])
+        for entry in entries[kept:]:
+            tree.append(leaf_hash(entry))
+        assert tree.root() == root_of(entries)
+
+
+def test_a_tree_cannot_be_cut_to_a_size_that_it_never_had() -> None:
+    with pytest.raises(ValueError, match="outside the tree of 0 leaves"):
+        MerkleTree().truncate(1)
