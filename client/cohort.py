@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from fedtrace.client.consent import ConsentRegister
 from fedtrace.client.vault import Fold, Vault
+from fedtrace.governance.consent import Terms
 from fedtrace.governance.log.entries import SizeBucket, size_bucket
 from fedtrace.governance.log.merkle import MerkleTree, leaf_hash
 from fedtrace.governance.plan import Plan
@@ -42,18 +42,16 @@ class Cohort:
         return size_bucket(len(self.tokens))
 
 
-def freeze_cohort(
-    vault: Vault, consent: ConsentRegister, *, plan: Plan, fold: Fold, now: datetime
-) -> Cohort:
-    """Settle who may be in a round of a plan, from consent and retention as they are now.
+def freeze_cohort(vault: Vault, *, plan: Plan, fold: Fold, now: datetime) -> Cohort:
+    """Settle who may be in a round of a plan, from consent, holds and retention as they are now.
 
     Raises:
         ValueError: ``now`` has no time zone.
+        Corrupt: what is on file about consent does not open.
     """
     tokens = vault.cohort(
         now=now,
-        consent=consent,
-        legal_basis=plan.legal_basis,
+        terms=Terms.of(plan),
         catalogue_digest=plan.data.skill_catalogue_digest,
         fold=fold,
     )

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from fedtrace.deploy.cli import consent
 from fedtrace.deploy.cli.documents import (
     naming,
     read_charter,
@@ -30,6 +31,8 @@ from fedtrace.deploy.cli.output import (
 from fedtrace.governance.errors import Corrupt
 
 app = typer.Typer(help="A school's own node: records, plans, status.", no_args_is_help=True)
+app.add_typer(consent.app, name="consent")
+app.add_typer(consent.holds, name="hold")
 
 _AFTERWARDS = {True: "", False: "; the gate, which has the log open, writes it down"}
 

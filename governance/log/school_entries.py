@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from fedtrace.governance.document import Digest, Name
-from fedtrace.governance.log.words import Count, Decimal, Entry, OfRound, RoundNumber, SizeBucket
+from fedtrace.governance.log.words import (
+    Count,
+    Decimal,
+    Entry,
+    OfRound,
+    RequestToken,
+    RoundNumber,
+    SizeBucket,
+)
 from fedtrace.governance.refusals import RefusalCode
+
+HoldScope = Literal["student", "school"]
+HoldMatter = Literal["litigation", "investigation", "records_request"]
+"""Why records must be kept as they are."""
+
+ErasureReason = Literal["request", "withdrawal", "retention"]
+"""Somebody asked for it, consent has ended, or the time has come."""
+
+AccessKind = Literal["records", "cohort"]
 
 
 class SchoolInitialised(Entry):
@@ -31,6 +48,7 @@ class ImportCompleted(Entry):
     """Student records were imported; how many, in buckets."""
 
     type = "import.completed"
+    request: RequestToken
     students: SizeBucket
     rows_kept: SizeBucket
     rows_rejected: SizeBucket
@@ -88,6 +106,71 @@ class KillSwitchChanged(Entry):
     on: bool
 
 
+class ConsentChanged(Entry):
+    """Consent was recorded: about how many students, and how many records of each state."""
+
+    type = "consent.changed"
+    request: RequestToken
+    students: SizeBucket
+    requested: SizeBucket
+    given: SizeBucket
+    refused: SizeBucket
+    withdrawn: SizeBucket
+    expired: SizeBucket
+
+
+class HoldPlaced(Entry):
+    """Records of one student, or of all, may neither be used nor erased."""
+
+    type = "hold.placed"
+    request: RequestToken
+    scope: HoldScope
+    matter: HoldMatter
+
+
+class HoldLifted(Entry):
+    """The hold of this request has ended."""
+
+    type = "hold.lifted"
+    request: RequestToken
+
+
+class ErasureStarted(Entry):
+    """From now on these records cannot come back; the next step destroys their keys."""
+
+    type = "erasure.started"
+    request: RequestToken
+    reason: ErasureReason
+    students: SizeBucket
+
+
+class ErasureCompleted(Entry):
+    """The files were searched for what had been erased, in vain; a certificate says so."""
+
+    type = "erasure.completed"
+    request: RequestToken
+    certificate_digest: Digest
+
+
+class RetentionApplied(Entry):
+    """The retention job ran; how many students' records were due, and what became of them."""
+
+    type = "retention.applied"
+    request: RequestToken
+    due: SizeBucket
+    erased: SizeBucket
+    held: SizeBucket
+    late: SizeBucket
+
+
+class AccessGiven(Entry):
+    """Somebody was given what the school has about a student, or a proof about a round."""
+
+    type = "access.given"
+    request: RequestToken
+    kind: AccessKind
+
+
 SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
     SchoolInitialised,
     PolicyChanged,
@@ -98,5 +181,12 @@ SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
     SharesRevealed,
     OrderRefused,
     KillSwitchChanged,
+    ConsentChanged,
+    HoldPlaced,
+    HoldLifted,
+    ErasureStarted,
+    ErasureCompleted,
+    RetentionApplied,
+    AccessGiven,
 )
 """What a school's log can hold."""

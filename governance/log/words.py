@@ -20,6 +20,9 @@ Decimal = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,30})?(e
 
 RoundNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+RequestToken = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+"""128 random bits that name what somebody asked for, so that the log need not name for whom."""
+
 CheckNumber = Annotated[str, Field(pattern=r"^A[0-9]{2}$")]
 
 SizeBucket = Literal[
