@@ -170,6 +170,7 @@ def _contribute(
         checkpoint_digest=order.checkpoint_digest,
         now=now,
     )
+    school.vault.cohorts.keep(cohort.tokens, cohort.secret, root=cohort.root, order=order, now=now)
     reserved = RoundReserved(
         plan_digest=order.plan_digest,
         run_id=order.run_id,

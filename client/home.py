@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from fedtrace.client.files import write_private
 from fedtrace.client.keys import SchoolKeys, load_keys
+from fedtrace.client.log_view import log_origin
 from fedtrace.client.plans import PlanFiles
 from fedtrace.client.school import School, SchoolSettings
 from fedtrace.client.store import SchoolStore
@@ -37,11 +38,6 @@ from fedtrace.governance.policy import SchoolPolicy, open_policy, sign_policy
 from fedtrace.governance.signing import SignatureError
 
 _SETTINGS, _CHARTER, _POLICY = "school.toml", "charter.json", "policy.dsse.json"
-
-
-def log_origin(charter: Charter, school: str) -> str:
-    """The name of a school's log: in every entry and checkpoint, and asked for by the verifier."""
-    return f"{charter.consortium}/schools/{school}"
 
 
 def initialise_school(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,10 +25,12 @@ from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.ingest.mapping import Mapping
 from fedtrace.client.ingest.reader import read_csv
 from fedtrace.client.ingest.report import ImportReport
+from fedtrace.client.log_view import LogView, log_origin
 from fedtrace.client.plans import PlanFiles
 from fedtrace.client.store import SchoolStore
 from fedtrace.client.vault import Fold, Vault
 from fedtrace.client.vault_tables import new_request
+from fedtrace.governance.cohort import SECRET_BYTES
 from fedtrace.governance.consent import Terms
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.facts import Rules, SchoolState
@@ -139,6 +142,21 @@ class School:
             raise Corrupt("a write to the school's log failed: nothing goes on without the log")
         return self.opened_log
 
+    def log_view(self) -> LogView:
+        """The log for reading, also beside the gate.
+
+        Raises:
+            Corrupt: it is not what was signed.
+            OSError: it cannot be read.
+        """
+        charter = self.rules.charter
+        (member,) = (each for each in charter.members if each.name == self.name)
+        return LogView.read(
+            self.home / "log",
+            origin=log_origin(charter, self.name),
+            public_key=member.log_public_key,
+        )
+
     # --- plans ----------------------------------------------------------------------------------
 
     def accept_plan(self, envelope: bytes, catalogue: bytes, *, now: datetime) -> SignedPlan:
@@ -213,7 +231,8 @@ class School:
             Refused: R18, a hold on all records, or nobody knows who agreed.
         """
         with self._consent_known():
-            return freeze_cohort(self.vault, plan=plan, fold=fold, now=now)
+            secret = secrets.token_bytes(SECRET_BYTES)
+            return freeze_cohort(self.vault, plan=plan, fold=fold, secret=secret, now=now)
 
     @contextmanager
     def _consent_known(self) -> Iterator[None]:

@@ -32,7 +32,6 @@ _PADDED_TO_BYTES = 512
 
 _WRAPPING = b"fedtrace vault 1: wrap data keys"
 _HASHING = b"fedtrace vault 1: hash student numbers"
-_TOMBSTONES = b"fedtrace vault 1: tombstones"
 _RECORD = b"fedtrace vault 1: record of "
 _DATA_KEY = b"fedtrace vault 1: data key of "
 
@@ -77,7 +76,6 @@ class Sealer:
             raise ValueError(f"a vault key has {SCHOOL_KEY_BYTES} bytes, not {len(school_key)}")
         self._wrapping = AESGCM(_derived(school_key, _WRAPPING))
         self._hashing_key = _derived(school_key, _HASHING)
-        self._tombstone_key = _derived(school_key, _TOMBSTONES)
 
     def __repr__(self) -> str:
         return "Sealer()"
@@ -90,13 +88,6 @@ class Sealer:
         return hmac.digest(
             self._hashing_key, external_id.encode("utf-8", "surrogatepass"), "sha256"
         )
-
-    def tombstone_of(self, external_id_hash: bytes) -> bytes:
-        """What stays of an erased student: with it a number is known again, and nothing else.
-
-        Another key than that of `hash_of`, so that it meets nothing that other files hold.
-        """
-        return hmac.digest(self._tombstone_key, external_id_hash, "sha256")
 
     def new_wrapped_key(self, token: str) -> bytes:
         """A fresh data key from the OS generator, wrapped for one student."""

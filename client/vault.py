@@ -25,15 +25,24 @@ from typing import TypeVar
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
+from fedtrace.client.cohorts import CohortBook
 from fedtrace.client.consents import ConsentBook
 from fedtrace.client.erasure import Erasure, pieces, require_absent
 from fedtrace.client.holds import HoldBook
 from fedtrace.client.journal import Journal, stage
 from fedtrace.client.sealing import AnswerArray, SkillArray, StudentRecord
 from fedtrace.client.sqlite import drop_deleted_pages, reading, to_utc, writing
-from fedtrace.client.vault_tables import open_files, students, with_key, wrapped_keys
+from fedtrace.client.vault_tables import (
+    consents,
+    open_files,
+    requests,
+    students,
+    with_key,
+    wrapped_keys,
+)
 from fedtrace.governance.consent import Terms, is_eligible
 from fedtrace.governance.log.entries import ImportCompleted
+from fedtrace.governance.refusals import RefusalCode, Refused
 
 _Item = TypeVar("_Item")
 
@@ -85,6 +94,7 @@ class Vault:
         self.journal = Journal(self.files)
         self.consents = ConsentBook(self.files)
         self.holds = HoldBook(self.files)
+        self.cohorts = CohortBook(self.files)
         self._engine, self._sealer = self.files.engine, self.files.sealer
 
     def __repr__(self) -> str:
@@ -264,10 +274,13 @@ class Vault:
         calling again empties them, whatever it finds of the student.
 
         Raises:
+            Refused: R18, the records are under a hold.
             LookupError: there is no such student.
             TimeoutError: another process is reading; the key is gone already, so repeat it later.
             Corrupt: bytes of the record are still in the files.
         """
+        if self.holds.is_held(token):
+            raise Refused(RefusalCode.R18, "hold.student")
         student = select(students).where(students.c.token == token)
         key = select(wrapped_keys.c.wrapped_key).where(wrapped_keys.c.token == token)
         with reading(self._engine) as connection:
@@ -279,7 +292,8 @@ class Vault:
         with writing(self._engine) as connection:
             connection.execute(delete(wrapped_keys).where(wrapped_keys.c.token == token))
         with writing(self._engine) as connection:
-            connection.execute(delete(students).where(students.c.token == token))
+            for table in (students, consents, requests):
+                connection.execute(delete(table).where(table.c.token == token))
         drop_deleted_pages(self._engine, ("keys", "main"))
         needles = [token.encode(), row.external_id_hash, *pieces(row.record)]
         if wrapped_key is not None:

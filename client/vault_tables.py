@@ -1,8 +1,4 @@
-"""What lies in a vault's two files, and how they are opened. docs/formats/vault.md has each column.
-
-Every column has a purpose and an end: ``fedtrace.governance.stored`` says which, and a test fails
-where one is missing there.
-"""
+"""What lies in a vault's two files, and how they are opened; see docs/formats/vault.md."""
 
 from __future__ import annotations
 
@@ -15,7 +11,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Engine,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -74,14 +69,6 @@ cohorts = Table(
     Column("secret", LargeBinary, nullable=False),
     Column("pseudonyms", LargeBinary, nullable=False),
     Column("frozen_at", DateTime, nullable=False),
-    Index("cohorts_by_round", "round"),
-)
-
-tombstones = Table(
-    "tombstones",
-    metadata,
-    Column("tombstone", LargeBinary, primary_key=True),
-    Column("erased_on", DateTime, nullable=False),
 )
 
 unlogged = Table(

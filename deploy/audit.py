@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedtrace.client.home import log_origin
+from fedtrace.client.log_view import log_origin
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.checkpoint import parse_checkpoint

@@ -181,10 +181,3 @@ def is_eligible(
     if terms.legal_basis == "school_official":
         return not any(record is not None and record.state in _NO for record in records)
     return all(record is not None and record.holds(now) for record in records)
-
-
-def has_ended(history: Iterable[ConsentRecord]) -> bool:
-    """Whether somebody said no to all local training: then nothing is left to keep a record for."""
-    stands = standing(history)
-    records = [stands.get((purpose, Item.LOCAL_TRAINING)) for purpose in PURPOSES]
-    return all(record is not None and record.state in _NO for record in records)

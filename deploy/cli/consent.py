@@ -142,10 +142,6 @@ def withdraw(
         f"withdrawn: {effect.sentence}\nwhat models learnt from this student before is bounded "
         "by the plans' epsilon; it cannot be taken out of them"
     )
-    say_next(
-        f"fedtrace school erase STUDENT --home {home} destroys the record too; otherwise "
-        "fedtrace school retention does, where everything was withdrawn"
-    )
 
 
 @app.command("list")

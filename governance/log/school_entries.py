@@ -22,10 +22,8 @@ HoldScope = Literal["student", "school"]
 HoldMatter = Literal["litigation", "investigation", "records_request"]
 """Why records must be kept as they are."""
 
-ErasureReason = Literal["request", "withdrawal", "retention"]
-"""Somebody asked for it, consent has ended, or the time has come."""
-
-AccessKind = Literal["records", "cohort"]
+AccessKind = Literal["cohort"]
+"""What was given: a proof about a round."""
 
 
 class SchoolInitialised(Entry):
@@ -135,36 +133,8 @@ class HoldLifted(Entry):
     request: RequestToken
 
 
-class ErasureStarted(Entry):
-    """From now on these records cannot come back; the next step destroys their keys."""
-
-    type = "erasure.started"
-    request: RequestToken
-    reason: ErasureReason
-    students: SizeBucket
-
-
-class ErasureCompleted(Entry):
-    """The files were searched for what had been erased, in vain; a certificate says so."""
-
-    type = "erasure.completed"
-    request: RequestToken
-    certificate_digest: Digest
-
-
-class RetentionApplied(Entry):
-    """The retention job ran; how many students' records were due, and what became of them."""
-
-    type = "retention.applied"
-    request: RequestToken
-    due: SizeBucket
-    erased: SizeBucket
-    held: SizeBucket
-    late: SizeBucket
-
-
 class AccessGiven(Entry):
-    """Somebody was given what the school has about a student, or a proof about a round."""
+    """Somebody was given something about a student."""
 
     type = "access.given"
     request: RequestToken
@@ -184,9 +154,6 @@ SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
     ConsentChanged,
     HoldPlaced,
     HoldLifted,
-    ErasureStarted,
-    ErasureCompleted,
-    RetentionApplied,
     AccessGiven,
 )
 """What a school's log can hold."""

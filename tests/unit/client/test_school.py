@@ -11,10 +11,11 @@ from support.consents import consent_record
 from support.gate import NOW, charter, plan_with, policy_with, signer
 from support.school_home import SCHOOL, charter_with_keys_in, envelope_of, new_school
 
-from fedtrace.client.home import initialise_school, log_origin, open_school
+from fedtrace.client.home import initialise_school, open_school
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.ingest.mapping import Columns, Mapping
 from fedtrace.client.keys import create_keys, load_keys
+from fedtrace.client.log_view import log_origin
 from fedtrace.client.school import School
 from fedtrace.client.vault import Fold
 from fedtrace.governance.consent import ConsentState
@@ -285,7 +286,9 @@ def test_the_cohort_follows_consent_retention_and_catalogue(school: School, tmp_
     before = school.freeze_cohort(plan, fold=Fold.TRAIN, now=NOW)
     assert len(before) == school.vault.summary(NOW).by_fold[Fold.TRAIN]
     assert before.size_bucket in ("10-19", "20-49")
-    assert before == school.freeze_cohort(plan, fold=Fold.TRAIN, now=NOW)
+    again = school.freeze_cohort(plan, fold=Fold.TRAIN, now=NOW)
+    assert again.tokens == before.tokens
+    assert again.root != before.root  # a salt of its own
     assert before.tokens[0] not in repr(before)
 
     gone = before.tokens[0]
@@ -294,6 +297,12 @@ def test_the_cohort_follows_consent_retention_and_catalogue(school: School, tmp_
     after = school.freeze_cohort(plan, fold=Fold.TRAIN, now=NOW)
     assert after.tokens == before.tokens[1:]
     assert after.root != before.root
+
+    left = school.home / "consent.csv"  # an office's list that nobody imported may hold a "no"
+    left.touch()
+    with pytest.raises(Refused, match=r"R18 \(consent\.records\)"):
+        school.freeze_cohort(plan, fold=Fold.TRAIN, now=NOW)
+    left.unlink()
 
     other = plan_with({"legal_basis": "school_official"})  # another catalogue: other skills
     assert len(school.freeze_cohort(other, fold=Fold.TRAIN, now=NOW)) == 0

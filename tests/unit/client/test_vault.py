@@ -17,6 +17,7 @@ from fedtrace.client.vault import Fold, Vault
 from fedtrace.governance.consent import ConsentState, Item, Terms
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.plan import LegalBasis
+from fedtrace.governance.refusals import Refused
 
 NOW = datetime(2026, 11, 2, 8, tzinfo=UTC)
 LATER = NOW + timedelta(days=365)
@@ -315,6 +316,9 @@ def test_nobody_under_a_hold_is_used(vault: Vault) -> None:
     assert cohort_by(vault, "school_official") == {two}
     assert vault.holds.is_held(one)
     assert not vault.holds.is_held(two)
+    with pytest.raises(Refused, match=r"hold\.student"):
+        vault.erase(one)
+    assert len(vault.read([one])) == 1
     everybody = vault.holds.place(None, matter="records_request", now=NOW)
     assert cohort_by(vault, "school_official") == set()
     assert vault.holds.is_held(two)

@@ -10,12 +10,10 @@ from pydantic import ValidationError
 from support.consents import consent_record
 
 from fedtrace.governance.consent import (
-    PURPOSES,
     ConsentRecord,
     ConsentState,
     Item,
     Terms,
-    has_ended,
     is_eligible,
     require_possible,
 )
@@ -111,13 +109,6 @@ def test_what_can_follow_on_what() -> None:
     require_possible(before, over, NOW)
     with pytest.raises(ValueError, match="can expire"):
         require_possible(consent_record(state=ConsentState.WITHDRAWN), over, NOW)
-
-
-def test_a_purpose_that_is_left_is_a_reason_to_keep_the_record() -> None:
-    no = [consent_record(purpose=each, state=ConsentState.REFUSED) for each in PURPOSES]
-    assert has_ended(no)
-    assert not has_ended(no[1:])
-    assert not has_ended([])
 
 
 def test_a_record_does_not_print_what_it_says() -> None:
