@@ -7,6 +7,7 @@ restart publishes them again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -74,6 +75,7 @@ class PrivacySection(_Part):
     Attributes:
         epsilon: of every release of this run together; None where nothing bounds it.
         sentence: what it means for people who do not know the word.
+        label: question -> answer, the privacy label after NIST SP 800-226.
     """
 
     unit: str
@@ -88,6 +90,7 @@ class PrivacySection(_Part):
     training_releases: Count
     evaluation_releases: Count
     sentence: str
+    label: dict[str, str]
 
 
 class MetricsSection(_Part):
@@ -122,14 +125,26 @@ class ModelCard(_Part):
         """The bytes of ``card.json``: indented UTF-8, keys in the order of this class."""
         return (self.model_dump_json(indent=2) + "\n").encode()
 
-    def to_markdown(self) -> str:
-        """The text of ``card.md``."""
+    def to_markdown(self, tried: Sequence[str] = ()) -> str:
+        """The text of ``card.md``.
+
+        Args:
+            tried: what attacks on what was released found, a sentence each.
+        """
+        attacks = tried or ("Nothing yet: `fedtrace audit attack ATTACK --model FOLDER`.",)
         lines = [
             f"# {self.name}",
             "",
             _headline(self),
             "",
             f"**Promise.** {self.privacy.sentence}",
+            "",
+            "| privacy label (NIST SP 800-226) | |",
+            "|---|---|",
+            *(f"| {question} | {answer} |" for question, answer in self.privacy.label.items()),
+            "",
+            "**Attacks that were tried.**",
+            *(f"- {sentence}" for sentence in attacks),
             "",
             f"**Training.** {_training(self.run)}",
             "",

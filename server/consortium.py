@@ -205,7 +205,11 @@ def open_consortium(
     try:
         url = os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{home / DATABASE_FILE}"
         store = ConsortiumStore.open(url)
-        publish(log, store.staged())
+        try:
+            publish(log, store.staged())
+        except BaseException:
+            store.close()
+            raise
     except BaseException:
         log.close()
         raise

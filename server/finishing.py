@@ -14,6 +14,7 @@ import numpy as np
 
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.label import privacy_label
 from fedtrace.governance.ledger import PrivacyEvent
 from fedtrace.privacy.accounting import epsilon_sentence
 from fedtrace.privacy.histograms import HistogramMetrics, metrics_from_histograms
@@ -170,7 +171,8 @@ def _schools(members: Sequence[str], rounds: Sequence[RoundOutcome]) -> tuple[Sc
 
 
 def _privacy(journal: Journal, epsilon: float) -> PrivacySection:
-    privacy = journal.signed.plan.privacy
+    plan = journal.signed.plan
+    privacy = plan.privacy
     return PrivacySection(
         unit=privacy.unit,
         adjacency=privacy.adjacency,
@@ -184,6 +186,7 @@ def _privacy(journal: Journal, epsilon: float) -> PrivacySection:
         training_releases=_count(journal.events, "train"),
         evaluation_releases=_count(journal.events, "evaluate"),
         sentence=epsilon_sentence(epsilon, privacy.delta, trust_mode=privacy.trust_mode),
+        label=privacy_label(plan, epsilon=epsilon),
     )
 
 

@@ -5,7 +5,7 @@ and moves the job's head from one version to the next, all or nothing; where ano
 the head first, nothing is written. What is decided but must still reach the audit log lies staged
 in the same transaction (`fedtrace.server.publishing`).
 
-SQLite by default; ``FEDTRACE_DATABASE_URL`` names another database, PostgreSQL for one.
+SQLite by default; ``FEDTRACE_DATABASE_URL`` names a PostgreSQL database instead.
 """
 
 from __future__ import annotations
@@ -16,13 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    insert,
+    make_url,
+    select,
+    update,
+)
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
 
-from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.errors import Corrupt, PolicyError
 from fedtrace.governance.ledger import PrivacyEvent
 from fedtrace.server import tables
 from fedtrace.server.head import Head
+from fedtrace.server.migrations.upgrade import bring_up_to_date
 from fedtrace.server.outcome import Receipt
 from fedtrace.server.rows import (
     FinishedRound,
@@ -37,7 +47,9 @@ from fedtrace.server.rows import (
 )
 
 DATABASE_VARIABLE = "FEDTRACE_DATABASE_URL"
-"""Environment variable with an SQLAlchemy URL; the consortium's SQLite file where it is unset."""
+"""Environment variable with a database URL; the consortium's SQLite file where it is unset."""
+
+_KNOWN_URLS = "known are sqlite:///FILE and postgresql://USER:PASSWORD@HOST/DATABASE"
 
 BUSY_TIMEOUT_SECONDS = 10
 """How long a second process waits for the first one's transaction (SQLite)."""
@@ -66,19 +78,30 @@ class ConsortiumStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         with _reported():
-            tables.metadata.create_all(engine)
+            bring_up_to_date(engine)
 
     @classmethod
     def open(cls, url: str) -> ConsortiumStore:
-        """Open the database at an SQLAlchemy URL and create the tables that are missing."""
-        engine = create_engine(url)
-        if engine.dialect.name == "sqlite":
+        """Open the database at a URL, bring its tables up to date.
+
+        Args:
+            url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST/DATABASE``; libpq's own
+                settings (``?sslmode=verify-full``, ``PGPASSFILE``) hold for the latter.
+
+        Raises:
+            PolicyError: no such URL.
+        """
+        engine = _engine(url)
+        if engine.dialect.name == "postgresql":
+            event.listen(engine, "connect", _configure_postgresql)
+        else:
             event.listen(engine, "connect", _configure_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
             if engine.url.database:
                 Path(engine.url.database).touch(mode=0o600)
         try:
             return cls(engine)
-        except (Corrupt, StoreUnavailable):
+        except BaseException:
             engine.dispose()
             raise
 
@@ -229,7 +252,33 @@ def _reported() -> Iterator[None]:
             raise Corrupt("the consortium's database cannot be read: restore a backup") from error
 
 
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        # The URL may hold a password, so it is not repeated.
+        raise PolicyError(f"{DATABASE_VARIABLE} is no database URL; {_KNOWN_URLS}") from error
+    drivers = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
+    if parsed.drivername not in drivers:
+        raise PolicyError(
+            f"{DATABASE_VARIABLE} names a database of the kind {parsed.drivername}; {_KNOWN_URLS}"
+        )
+    # A connection that a restart of the database cut is noticed before it is used.
+    return create_engine(parsed.set(drivername=drivers[parsed.drivername]), pool_pre_ping=True)
+
+
+def _configure_postgresql(connection: Any, _: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit TO on")  # whatever the server's default is
+    connection.commit()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
 def _configure_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # or Python would commit before it makes or alters a table
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")  # a commit that returned has reached the disk
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}")

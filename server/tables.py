@@ -7,6 +7,7 @@ bytes for tensors and signed documents. Nothing here describes a student.
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Double,
@@ -80,7 +81,7 @@ receipts = Table(
     Column("disposition", String(16), nullable=False),
     Column("code", String(16), nullable=False),
     Column("digest", String(80), nullable=False),
-    Column("received_bytes", Integer, nullable=False),
+    Column("received_bytes", BigInteger, nullable=False),
     Column("received_seconds", Double, nullable=False),
 )
 """What became of every answer, in the order in which they came."""
@@ -114,7 +115,7 @@ events = Table(
 staged_entries = Table(
     "staged_entries",
     metadata,
-    Column("log_index", Integer, primary_key=True),
+    Column("log_index", BigInteger, primary_key=True),
     Column("entry", LargeBinary, nullable=False),
 )
 """Log entries that are decided but perhaps not yet in the log, at the index where they belong."""

@@ -14,6 +14,9 @@ from fedtrace.deploy.cli.output import console, plain_errors, print_checks, prin
 app = typer.Typer(help="Check logs and promises offline.", no_args_is_help=True)
 
 
+DEFAULT_EPSILON = 2.0
+
+
 class AttackChoice(StrEnum):
     """The attacks that can be tried."""
 
@@ -100,11 +103,20 @@ def attack(
         ),
     ],
     epsilon: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--epsilon", min=0.01, max=1000, help="What the attacked job claims, at delta 1e-5."
+            "--epsilon",
+            min=0.01,
+            max=1000,
+            help="What the attacked job claims, at delta 1e-5; 2 if absent.",
         ),
-    ] = 2.0,
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="A released model's folder: attack what its card claims, and say so in it."
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option("--seed", min=0, help="Repeatable noise; the operating system's if absent."),
@@ -119,9 +131,16 @@ def attack(
     """
     from fedtrace.deploy.attacks.attacks import carry_out
     from fedtrace.deploy.attacks.finding import AttackSettings
+    from fedtrace.deploy.attacks.record import claimed_epsilon, record
 
-    with plain_errors(), console().status(f"attacking: {name}"):
-        found = carry_out(name, AttackSettings(epsilon=epsilon, seed=seed, short=short))
+    with plain_errors():
+        if model is not None and epsilon is not None:
+            raise ValueError("--model brings the epsilon of its card: leave out --epsilon")
+        claimed = claimed_epsilon(model) if model else epsilon or DEFAULT_EPSILON
+        with console().status(f"attacking: {name}"):
+            found = carry_out(name, AttackSettings(epsilon=claimed, seed=seed, short=short))
+        if model:
+            record(found, model, epsilon=claimed)
     if json:
         print_json(found.as_json())
     else:

@@ -21,7 +21,8 @@ from fedtrace.deploy.cli.output import (
 )
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.explain import explain as explain_plan
-from fedtrace.governance.lint import Finding
+from fedtrace.governance.label import privacy_label
+from fedtrace.governance.lint import Finding, job_epsilon
 from fedtrace.governance.lint import lint as lint_plan
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import join_plan, sign_plan
@@ -126,11 +127,19 @@ def explain(
     previous: Annotated[
         Path | None, typer.Option(help="The version before, to show what changed.")
     ] = None,
+    label: Annotated[
+        bool, typer.Option("--label", help="Print the privacy label after NIST SP 800-226 instead.")
+    ] = False,
 ) -> None:
     """Say on one page, in plain words, what a plan allows and what it promises."""
     with plain_errors():
         from fedtrace.privacy.accounting import epsilon, epsilon_sentence
 
+        if label:
+            plan = read_plan(path)
+            lines = privacy_label(plan, epsilon=job_epsilon(plan, epsilon))
+            print_lines("\n".join(f"{question}: {answer}" for question, answer in lines.items()))
+            return
         page = explain_plan(
             read_plan(path),
             epsilon=epsilon,

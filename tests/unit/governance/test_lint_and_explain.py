@@ -10,6 +10,7 @@ import pytest
 from support.gate import NOW, charter, linear_epsilon, plan_with
 
 from fedtrace.governance.explain import changes, explain
+from fedtrace.governance.label import privacy_label
 from fedtrace.governance.lint import lint
 
 AFFORDABLE = {"privacy.epsilon_job": 2.5}
@@ -119,6 +120,49 @@ def test_the_page_says_what_a_school_wants_to_know() -> None:
     assert "anonym" not in page.lower()
     assert len(page.splitlines()) <= 60
     assert max(map(len, page.splitlines())) <= 88
+
+
+def test_the_label_answers_every_question_from_the_plan() -> None:
+    plan = plan_with({**AFFORDABLE, "privacy.noise_multiplier": 1.25, "rounds.count": 7})
+    label = privacy_label(plan, epsilon=1.5)
+    assert list(label) == [
+        "Epsilon",
+        "Unit of privacy",
+        "Mechanism",
+        "Sampling and composition",
+        "Trust model",
+        "Accuracy",
+        "Bias",
+        "Tuning",
+        "Data collection",
+        "Security",
+        "Side channels",
+    ]
+    assert label["Epsilon"].startswith("1.50 at delta 1e-05 for this job; at most 4 ")
+    assert "Gaussian noise of 1.25 times" in label["Mechanism"]
+    assert "each of 7 rounds" in label["Sampling and composition"]
+    assert label["Trust model"].startswith("local: ")
+    assert privacy_label(plan, epsilon=float("inf"))["Epsilon"].startswith("unbounded")
+
+
+def test_the_label_says_when_there_is_no_noise_and_who_is_trusted() -> None:
+    plan = plan_with(
+        {
+            **AFFORDABLE,
+            "privacy.trust_mode": "distributed",
+            "schools.minimum_per_round": 3,
+            "secure_sum": {"protocol": "fedtrace-secure-sum/1", "colluding": 1},
+        }
+    )
+    label = privacy_label(plan, epsilon=1.0)
+    quorum, members = plan.schools.minimum_per_round, len(plan.schools.members)
+    assert f"at least {quorum} of {members} schools" in label["Trust model"]
+    assert "no more than 1 of them" in label["Trust model"]
+    assert label["Mechanism"].startswith("discrete Gaussian noise")
+    unprotected = plan.model_copy(
+        update={"privacy": plan.privacy.model_copy(update={"noise_multiplier": 0.0})}
+    )
+    assert privacy_label(unprotected, epsilon=float("inf"))["Mechanism"].startswith("none:")
 
 
 def test_the_page_shows_what_changed() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from support.town import Run, Town
 
-from fedtrace.deploy.attacks.finding import AttackReport, Finding, Status
+from fedtrace.deploy.attacks.finding import AttackReport, AttackSettings, Finding, Status
 from fedtrace.deploy.cli.output import print_checks
+from fedtrace.governance.canonical import digest
+from fedtrace.server.card import ModelCard
+from fedtrace.server.registry import ModelRegistry
 
 
 def test_a_whole_town_passes(run: Run, town: Town) -> None:
@@ -77,6 +81,57 @@ def test_what_an_attack_found_is_the_exit_code(
     result = run("audit", "attack", "lira", "--epsilon", 1)
     assert result.exit_code == code
     assert result.stdout.splitlines() == ["tried: t.", "bound: b.", f"{status}  a sentence."]
+
+
+def test_what_an_attack_found_goes_into_the_card_of_the_model(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = ModelRegistry(tmp_path / "models").publish(b"parameters", documented_card())
+    before = (folder / "card.json").read_bytes()
+    assert "Nothing yet" in (folder / "card.md").read_text("utf-8")
+    seen = []
+
+    def carry_out(attack: str, settings: AttackSettings) -> AttackReport:
+        seen.append(settings.epsilon)
+        sentence = f"sentence {len(seen)} of {attack}."
+        finding = Finding(status="PASS", check="claim", sentence=sentence)
+        return AttackReport(attack=attack, tried="t.", bound="b.", findings=(finding,), numbers={})
+
+    monkeypatch.setattr("fedtrace.deploy.attacks.attacks.carry_out", carry_out)
+    for attack in ("lira", "noise", "lira"):
+        assert run("audit", "attack", attack, "--model", folder).exit_code == 0
+    assert seen == [0.4, 0.4, 0.4]
+    reports = json.loads((folder / "attacks.json").read_bytes())
+    assert {name: each["findings"][0]["sentence"] for name, each in reports.items()} == {
+        "lira": "sentence 3 of lira.",
+        "noise": "sentence 2 of noise.",
+    }
+    text = (folder / "card.md").read_text("utf-8")
+    assert "- lira, claim at epsilon 0.4: PASS, sentence 3 of lira." in text
+    assert "sentence 1" not in text
+    assert (folder / "card.json").read_bytes() == before
+
+
+def test_an_attack_on_a_card_that_claims_nothing(run: Run, tmp_path: Path) -> None:
+    card = documented_card()
+    unbounded = card.model_copy(
+        update={"privacy": card.privacy.model_copy(update={"epsilon": None})}
+    )
+    folder = ModelRegistry(tmp_path / "models").publish(b"parameters", unbounded)
+    assert "nothing bounds" in run("audit", "attack", "noise", "--model", folder).stderr
+    both = run("audit", "attack", "noise", "--model", folder, "--epsilon", 1)
+    assert both.exit_code == 2
+    assert run("audit", "attack", "noise", "--model", tmp_path).exit_code == 4
+
+
+def documented_card() -> ModelCard:
+    """The card of the documentation, for a model of one word."""
+    page = Path(__file__).parents[4] / "docs" / "formats" / "model-card.md"
+    example = page.read_text("utf-8").split("```json\n", 1)[1].split("```", 1)[0]
+    card = ModelCard.model_validate_json(example)
+    return card.model_copy(
+        update={"model": card.model.model_copy(update={"digest": digest(b"parameters")})}
+    )
 
 
 def test_an_attack_that_does_not_exist(run: Run) -> None:

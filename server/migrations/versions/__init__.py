@@ -1,0 +1,1 @@
+"""One file a version of the database; Alembic runs them in order."""
