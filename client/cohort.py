@@ -1,8 +1,7 @@
 """Who may be in a round, frozen before it: the students, and what the school's log says of them.
 
-The log gets a Merkle root over the tokens and the size in a bucket. So the school can later prove
-to a guardian that a child was in the round (an inclusion proof) or was not (two neighbours in the
-sorted list), and nobody else learns more than roughly how many there were.
+The log gets the size in a bucket and a digest that commits to the students without telling who
+they are (``fedtrace.governance.cohort``).
 """
 
 from __future__ import annotations
@@ -10,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from fedtrace.client.consent import ConsentRegister
 from fedtrace.client.vault import Fold, Vault
+from fedtrace.governance.cohort import commit, pseudonym, salt_of
+from fedtrace.governance.consent import Terms
 from fedtrace.governance.log.entries import SizeBucket, size_bucket
-from fedtrace.governance.log.merkle import MerkleTree, leaf_hash
 from fedtrace.governance.plan import Plan
 
 
@@ -23,10 +22,12 @@ class Cohort:
 
     Attributes:
         tokens: in sorted order.
-        root: RFC 6962 root over the tokens as ASCII, ``sha256:<hex>``.
+        secret: of this round; salt and fillers of the commitment come from it.
+        root: what the log holds, ``sha256:<hex>``.
     """
 
     tokens: tuple[str, ...]
+    secret: bytes
     root: str
 
     def __len__(self) -> int:
@@ -42,20 +43,26 @@ class Cohort:
         return size_bucket(len(self.tokens))
 
 
-def freeze_cohort(
-    vault: Vault, consent: ConsentRegister, *, plan: Plan, fold: Fold, now: datetime
-) -> Cohort:
-    """Settle who may be in a round of a plan, from consent and retention as they are now.
+def freeze_cohort(vault: Vault, *, plan: Plan, fold: Fold, secret: bytes, now: datetime) -> Cohort:
+    """Settle who may be in a round of a plan, from consent, holds and retention as they are now.
+
+    Args:
+        vault: the school's.
+        plan: which round's.
+        fold: train or test.
+        secret: 32 random bytes, new for every round.
+        now: with a time zone.
 
     Raises:
         ValueError: ``now`` has no time zone.
+        Corrupt: what is on file about consent does not open.
     """
     tokens = vault.cohort(
         now=now,
-        consent=consent,
-        legal_basis=plan.legal_basis,
+        terms=Terms.of(plan),
         catalogue_digest=plan.data.skill_catalogue_digest,
         fold=fold,
     )
-    tree = MerkleTree(leaf_hash(token.encode("ascii")) for token in tokens)
-    return Cohort(tokens=tokens, root=f"sha256:{tree.root().hex()}")
+    salt = salt_of(secret)
+    commitment = commit((pseudonym(salt, token) for token in tokens), secret)
+    return Cohort(tokens=tokens, secret=secret, root=commitment.digest)

@@ -96,7 +96,7 @@ def _take_part(request: Request, signed_order: SignedOrder, school: School, now:
         Refused: the stage asks for something that this school does not do.
         Exception: whatever a disk can do.
     """
-    school.log_kill_switch(now=now)
+    school.catch_up(now=now)
     plan = school.find_plan(signed_order.order.plan_digest)
     fingerprint = plan.plan.model.schema_fingerprint if plan else ""
     denied = decide_stage(
@@ -131,7 +131,7 @@ def _answer(signed_order: SignedOrder, request: Request, school: School, now: da
         Exception: whatever a disk or a damaged record can do.
     """
     order = signed_order.order
-    school.log_kill_switch(now=now)
+    school.catch_up(now=now)
     facts, parameters = read_checkpoint(request.get("checkpoint", b""))
     plan = school.find_plan(order.plan_digest)
     trainer = Trainer(plan.plan, source=OsRandom()) if plan else None
@@ -189,6 +189,7 @@ def _contribute(
         checkpoint_digest=order.checkpoint_digest,
         now=now,
     )
+    school.vault.cohorts.keep(cohort.tokens, cohort.secret, root=cohort.root, order=order, now=now)
     reserved = RoundReserved(
         plan_digest=order.plan_digest,
         run_id=order.run_id,

@@ -7,12 +7,11 @@
       policy.dsse.json  the upper bounds that this school accepts, signed by it
       charter.json   the consortium's members and keys
       keys/          secrets, readable by their owner alone (fedtrace.client.keys)
-      vault/         students' records, encrypted (fedtrace.client.vault)
+      vault/         students' records and consents, encrypted (fedtrace.client.vault)
       school.db      privacy ledger, rounds, plans, kill switch (fedtrace.client.store)
       log/           what happened here, signed (fedtrace.governance.log)
       consortium-log/, evidence/  a copy of the consortium's log (fedtrace.client.mirror)
       plans/<sha256-...>/plan.dsse.json, catalogue.json
-      consent.csv    optional (fedtrace.client.consent)
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,15 +21,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fedtrace.client.bundle import fab_digest
 from fedtrace.client.cohort import Cohort, freeze_cohort
-from fedtrace.client.consent import NOTHING_ON_FILE, ConsentRegister, read_consent
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.ingest.mapping import Mapping
 from fedtrace.client.ingest.reader import read_csv
 from fedtrace.client.ingest.report import ImportReport
 from fedtrace.client.mirror import ConsortiumMirror
 from fedtrace.client.plans import PlanFiles
+from fedtrace.client.signed_log import SignedLog
 from fedtrace.client.store import SchoolStore
 from fedtrace.client.vault import Fold, Vault
+from fedtrace.client.vault_tables import new_request
+from fedtrace.governance.cohort import SECRET_BYTES
+from fedtrace.governance.consent import Terms
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.facts import Rules, SchoolState
 from fedtrace.governance.log.entries import (
@@ -44,7 +49,7 @@ from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.refusals import RefusalCode, Refused
 from fedtrace.governance.signing import Signer
-from fedtrace.governance.witnessing import NOTHING_SEEN, LogView
+from fedtrace.governance.witnessing import NOTHING_SEEN, LogView, school_origin
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +147,21 @@ class School:
             raise Corrupt("a write to the school's log failed: nothing goes on without the log")
         return self.opened_log
 
+    def log_view(self) -> SignedLog:
+        """The log for reading, also beside the gate.
+
+        Raises:
+            Corrupt: it is not what was signed.
+            OSError: it cannot be read.
+        """
+        charter = self.rules.charter
+        (member,) = (each for each in charter.members if each.name == self.name)
+        return SignedLog.read(
+            self.home / "log",
+            origin=school_origin(charter, self.name),
+            public_key=member.log_public_key,
+        )
+
     # --- plans ----------------------------------------------------------------------------------
 
     def accept_plan(self, envelope: bytes, catalogue: bytes, *, now: datetime) -> SignedPlan:
@@ -191,43 +211,67 @@ class School:
         if dry_run:
             return report.model_copy(update={"dry_run": True})
         log = self.log
-        self.vault.add(
-            imported.records(),
-            retain_until=now + timedelta(days=self.settings.retention_days),
-            catalogue_digest=catalogue.digest(),
-        )
+        request = new_request()
         entry = ImportCompleted(
+            request=request,
             students=size_bucket(report.students),
             rows_kept=size_bucket(report.rows_kept),
             rows_rejected=size_bucket(sum(report.rows_rejected.values())),
             columns_kept=len(report.columns_kept),
             columns_dropped=len(report.columns_dropped),
         )
-        log.append(entry, now=now)
+        self.vault.add(
+            imported.records(),
+            retain_until=now + timedelta(days=self.settings.retention_days),
+            catalogue_digest=catalogue.digest(),
+            entry=entry,
+        )
+        self.vault.journal.write(log, now=now)
         return report
-
-    def consent(self) -> ConsentRegister:
-        """What is on file about consent at this moment.
-
-        Raises:
-            Refused: R18, there is a file and it is not understood, so nobody knows who agreed.
-        """
-        path = self.home / _CONSENT
-        if not path.exists():
-            return NOTHING_ON_FILE
-        try:
-            return read_consent(path, self.vault.token_of)
-        except (ValueError, OSError) as error:
-            logger.error("no training: %s", error)
-            raise Refused(RefusalCode.R18) from error
 
     def freeze_cohort(self, plan: Plan, *, fold: Fold, now: datetime) -> Cohort:
         """Freeze who may be in a round of a plan.
 
         Raises:
-            Refused: R18, the consent file is not understood.
+            Refused: R18, a hold on all records, or nobody knows who agreed.
         """
-        return freeze_cohort(self.vault, self.consent(), plan=plan, fold=fold, now=now)
+        with self._consent_known():
+            secret = secrets.token_bytes(SECRET_BYTES)
+            return freeze_cohort(self.vault, plan=plan, fold=fold, secret=secret, now=now)
+
+    @contextmanager
+    def _consent_known(self) -> Iterator[None]:
+        """Use records only where it is known who agreed.
+
+        Raises:
+            Refused: R18, a hold on all records; consents that do not open; or a file of consents
+                that nobody has imported, in which there may be a "no".
+        """
+        if any(hold.token is None for hold in self.vault.holds.all()):
+            raise Refused(RefusalCode.R18, "hold.school")
+        if (self.home / _CONSENT).exists():
+            logger.error("no training: import %s and move it away", _CONSENT)
+            raise Refused(RefusalCode.R18, "consent.records")
+        try:
+            yield
+        except Corrupt as error:
+            logger.exception("no training: nobody knows who agreed")
+            raise Refused(RefusalCode.R18, "consent.records") from error
+
+    def write_journal(self, *, now: datetime) -> bool:
+        """Put what was done about students into the log, where this process can write there.
+
+        Returns:
+            Whether the log says everything now; otherwise it waits for the gate.
+
+        Raises:
+            Corrupt, OSError: the log is damaged or cannot be written; what was done holds.
+        """
+        if self.log_in_use:
+            return not len(self.vault.journal)
+        if len(self.vault.journal):
+            self.vault.journal.write(self.log, now=now)
+        return True
 
     # --- what the gate asks ---------------------------------------------------------------------
 
@@ -248,17 +292,17 @@ class School:
             log: what the copy of the consortium's log says about the order.
 
         Raises:
-            Refused: R18, the consent file is not understood.
+            Refused: R18, a hold on all records, or nobody knows who agreed.
             Corrupt: the ledger is damaged.
         """
         eligible: tuple[str, ...] = ()
         if signed is not None:
-            eligible = self.vault.cohort(
-                now=now,
-                consent=self.consent(),
-                legal_basis=signed.plan.legal_basis,
-                catalogue_digest=signed.plan.data.skill_catalogue_digest,
-            )
+            with self._consent_known():
+                eligible = self.vault.cohort(
+                    now=now,
+                    terms=Terms.of(signed.plan),
+                    catalogue_digest=signed.plan.data.skill_catalogue_digest,
+                )
         return SchoolState(
             installed_fab_digest=fab_digest(),
             schema_fingerprint=schema_fingerprint,
@@ -340,14 +384,16 @@ class School:
         self.store.set_kill_switch(on, logged=True)
         return True
 
-    def log_kill_switch(self, *, now: datetime) -> None:
-        """Write down a change of the kill switch that another process made.
+    def catch_up(self, *, now: datetime) -> None:
+        """Before an order is answered: write down what other processes did meanwhile.
 
         Raises:
             Corrupt, OSError: it cannot be written; then nothing may be trained either.
         """
-        if self.opened_log is None or self.store.kill_switch_is_logged:
+        if self.opened_log is None:
             return
-        on = self.store.kill_switch
-        self.log.append(KillSwitchChanged(on=on), now=now)
-        self.store.set_kill_switch(on, logged=True)
+        if not self.store.kill_switch_is_logged:
+            on = self.store.kill_switch
+            self.log.append(KillSwitchChanged(on=on), now=now)
+            self.store.set_kill_switch(on, logged=True)
+        self.write_journal(now=now)

@@ -35,6 +35,9 @@ _HASHING = b"fedtrace vault 1: hash student numbers"
 _RECORD = b"fedtrace vault 1: record of "
 _DATA_KEY = b"fedtrace vault 1: data key of "
 
+CONSENT = b"fedtrace vault 1: consent of "
+"""What `Sealer.seal_bytes` binds a student's consents to, so that they are never taken for else."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudentRecord:
@@ -98,7 +101,7 @@ class Sealer:
             Corrupt: the wrapped key is not this student's, or not this school's.
         """
         plain = _encode(record.skills, record.correct)
-        return _encrypt(self._data_key(token, wrapped_key), plain, _RECORD + token.encode())
+        return self.seal_bytes(_RECORD, token, wrapped_key, plain)
 
     def open(self, token: str, wrapped_key: bytes, sealed: bytes) -> tuple[SkillArray, AnswerArray]:
         """Decrypt a record into skills and answers, both read-only.
@@ -106,8 +109,24 @@ class Sealer:
         Raises:
             Corrupt: the record or its key was changed, or belongs to another student or school.
         """
-        data_key = self._data_key(token, wrapped_key)
-        return _decode(_decrypt(data_key, sealed, _RECORD + token.encode()))
+        return _decode(self.open_bytes(_RECORD, token, wrapped_key, sealed))
+
+    def seal_bytes(self, what: bytes, token: str, wrapped_key: bytes, plain: bytes) -> bytes:
+        """Encrypt something about a student, filled up with spaces, which JSON allows.
+
+        Raises:
+            Corrupt: the wrapped key is not this student's, or not this school's.
+        """
+        filled = plain.ljust(len(plain) + -len(plain) % _PADDED_TO_BYTES)
+        return _encrypt(self._data_key(token, wrapped_key), filled, what + token.encode())
+
+    def open_bytes(self, what: bytes, token: str, wrapped_key: bytes, sealed: bytes) -> bytes:
+        """Decrypt it.
+
+        Raises:
+            Corrupt: it or its key was changed, or belongs to another student or school.
+        """
+        return _decrypt(self._data_key(token, wrapped_key), sealed, what + token.encode())
 
     def _data_key(self, token: str, wrapped_key: bytes) -> AESGCM:
         return AESGCM(_decrypt(self._wrapping, wrapped_key, _DATA_KEY + token.encode()))

@@ -198,6 +198,10 @@ class SchoolStore:
             rows = connection.execute(select(_ledger).order_by(_ledger.c.id)).all()
         return tuple(_entry(row) for row in rows)
 
+    def open_entries(self) -> tuple[LedgerEntry, ...]:
+        """Entries that are reserved: rounds that are being answered, or were when it crashed."""
+        return tuple(entry for entry in self.ledger() if entry.state == "reserved")
+
     def ledger_rows(self) -> list[dict[str, Any]]:
         """Every entry with all that is stored about it, oldest first; times are in UTC."""
         with reading(self._engine) as connection:

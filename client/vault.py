@@ -20,28 +20,29 @@ from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    DateTime,
-    LargeBinary,
-    MetaData,
-    Select,
-    String,
-    Table,
-    delete,
-    select,
-)
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from fedtrace.client.consent import ConsentRegister
+from fedtrace.client.cohorts import CohortBook
+from fedtrace.client.consents import ConsentBook
 from fedtrace.client.erasure import Erasure, pieces, require_absent
-from fedtrace.client.sealing import AnswerArray, Sealer, SkillArray, StudentRecord
-from fedtrace.client.sqlite import drop_deleted_pages, open_database, reading, to_utc, writing
-from fedtrace.governance.consent import is_eligible
-from fedtrace.governance.plan import LegalBasis
+from fedtrace.client.holds import HoldBook
+from fedtrace.client.journal import Journal, stage
+from fedtrace.client.sealing import AnswerArray, SkillArray, StudentRecord
+from fedtrace.client.sqlite import drop_deleted_pages, reading, to_utc, writing
+from fedtrace.client.vault_tables import (
+    consents,
+    open_files,
+    requests,
+    students,
+    with_key,
+    wrapped_keys,
+)
+from fedtrace.governance.consent import Terms, is_eligible
+from fedtrace.governance.log.entries import ImportCompleted
+from fedtrace.governance.refusals import RefusalCode, Refused
 
 _Item = TypeVar("_Item")
 
@@ -59,26 +60,9 @@ class Fold(StrEnum):
 
 _NO_FOLDS: Mapping[str, Fold] = MappingProxyType({})
 
-_metadata = MetaData()
 
-_students = Table(
-    "students",
-    _metadata,
-    Column("token", String, primary_key=True),
-    Column("external_id_hash", LargeBinary, nullable=False, unique=True),
-    Column("fold", String, nullable=False),
-    Column("retain_until", DateTime, nullable=False),
-    Column("catalogue_digest", String, nullable=False),
-    Column("record", LargeBinary, nullable=False),
-)
-
-_wrapped_keys = Table(
-    "wrapped_keys",
-    _metadata,
-    Column("token", String, primary_key=True),
-    Column("wrapped_key", LargeBinary, nullable=False),
-    schema="keys",
-)
+class UnknownStudentError(ValueError):
+    """A person named a student of whom there is no record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +90,12 @@ class Vault:
     """
 
     def __init__(self, directory: Path, school_key: bytes) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._directory = directory
-        self._sealer = Sealer(school_key)
-        self._engine = open_database(
-            directory / "students.db", attached={"keys": directory / "keys.db"}
-        )
-        with writing(self._engine) as connection:
-            _metadata.create_all(connection)
+        self.files = open_files(directory, school_key)
+        self.journal = Journal(self.files)
+        self.consents = ConsentBook(self.files)
+        self.holds = HoldBook(self.files)
+        self.cohorts = CohortBook(self.files)
+        self._engine, self._sealer = self.files.engine, self.files.sealer
 
     def __repr__(self) -> str:
         return f"Vault({len(self)} students)"
@@ -121,7 +103,7 @@ class Vault:
     def __len__(self) -> int:
         """The number of students whose record can be read."""
         with reading(self._engine) as connection:
-            return len(connection.execute(_with_key(select(_students.c.token))).all())
+            return len(connection.execute(with_key(select(students.c.token))).all())
 
     def close(self) -> None:
         """Let the files go."""
@@ -134,6 +116,7 @@ class Vault:
         retain_until: datetime,
         catalogue_digest: str,
         folds: Mapping[str, Fold] = _NO_FOLDS,
+        entry: ImportCompleted | None = None,
     ) -> tuple[str, ...]:
         """Store records; a student who is here already keeps token and fold, the record is new.
 
@@ -146,6 +129,7 @@ class Vault:
             catalogue_digest: of the catalogue that the skills are ids of.
             folds: fold by external id, for measurements. Everybody else's is drawn from secret
                 coins: 70 % train, 10 % validation, 20 % test.
+            entry: what the log will say of this import, staged with it.
 
         Returns:
             The tokens, in the order of the records.
@@ -161,46 +145,45 @@ class Vault:
         with writing(self._engine) as connection:
             for chunk in _chunks(records):
                 tokens.extend(self._add_chunk(connection, chunk, common, folds))
+            if entry is not None:
+                stage(connection, entry, tokens)
         return tuple(tokens)
 
     def cohort(
-        self,
-        *,
-        now: datetime,
-        consent: ConsentRegister,
-        legal_basis: LegalBasis,
-        catalogue_digest: str,
-        fold: Fold | None = None,
+        self, *, now: datetime, terms: Terms, catalogue_digest: str, fold: Fold | None = None
     ) -> tuple[str, ...]:
-        """The students who may take part now, by token, in sorted order.
+        """The students who may take part now, by token, in sorted order; nobody under a hold.
 
         Tokens are random, so the order is fixed without telling anything.
 
         Args:
             now: with a time zone.
-            consent: what is on file about consent.
-            legal_basis: the plan's.
+            terms: what the plan needs a consent for.
             catalogue_digest: the plan's; the ids of another catalogue would mean other skills.
             fold: only its students; None for all.
 
         Raises:
             ValueError: ``now`` has no time zone.
+            Corrupt: what is on file about consent does not open.
         """
-        query = _with_key(select(_students.c.token, _students.c.retain_until))
+        query = with_key(select(students.c.token, students.c.retain_until))
         query = query.where(
-            _students.c.retain_until > to_utc(now),
-            _students.c.catalogue_digest == catalogue_digest,
+            students.c.retain_until > to_utc(now),
+            students.c.catalogue_digest == catalogue_digest,
         )
         if fold is not None:
-            query = query.where(_students.c.fold == fold.value)
+            query = query.where(students.c.fold == fold.value)
         with reading(self._engine) as connection:
-            rows = connection.execute(query.order_by(_students.c.token)).all()
+            rows = connection.execute(query.order_by(students.c.token)).all()
+            histories = self.consents.histories(connection)
+            held = self.holds.held(connection)
         return tuple(
             row.token
             for row in rows
-            if is_eligible(
-                consent.record_of(row.token),
-                legal_basis=legal_basis,
+            if not {row.token, None} & held
+            and is_eligible(
+                histories.get(row.token, ()),
+                terms,
                 retention_until=row.retain_until.replace(tzinfo=UTC),
                 now=now,
             )
@@ -217,12 +200,10 @@ class Vault:
             Corrupt: a record does not open: the file was changed, or the key is another school's.
         """
         records = []
-        query = _with_key(
-            select(_students.c.token, _students.c.record, _wrapped_keys.c.wrapped_key)
-        )
+        query = with_key(select(students.c.token, students.c.record, wrapped_keys.c.wrapped_key))
         with reading(self._engine) as connection:
             for chunk in _chunks(tokens):
-                rows = connection.execute(query.where(_students.c.token.in_(chunk)))
+                rows = connection.execute(query.where(students.c.token.in_(chunk)))
                 found = {token: (record, key) for token, record, key in rows}
                 for token in chunk:
                     if token not in found:
@@ -241,17 +222,31 @@ class Vault:
             Corrupt: the key is another one, or that record is damaged.
         """
         with reading(self._engine) as connection:
-            token = connection.execute(_with_key(select(_students.c.token)).limit(1)).scalar()
+            token = connection.execute(with_key(select(students.c.token)).limit(1)).scalar()
         if token is not None:
             self.read([token])
 
     def token_of(self, external_id: str) -> str | None:
         """The token of a student by the school's own number, or None."""
-        query = select(_students.c.token).where(
-            _students.c.external_id_hash == self._sealer.hash_of(external_id)
+        query = select(students.c.token).where(
+            students.c.external_id_hash == self._sealer.hash_of(external_id)
         )
         with reading(self._engine) as connection:
             token: str | None = connection.execute(query).scalar()
+        return token
+
+    def find(self, external_id: str) -> str:
+        """The token of a student whom a person names by the school's own number.
+
+        Raises:
+            UnknownStudentError: no record of this student is here.
+        """
+        token = self.token_of(external_id)
+        if token is None:
+            raise UnknownStudentError(
+                "no record of a student with this number is here: check the number as it stands "
+                "in the export, or import the records first."
+            )
         return token
 
     def summary(self, now: datetime) -> VaultSummary:
@@ -260,7 +255,7 @@ class Vault:
         Raises:
             ValueError: ``now`` has no time zone.
         """
-        query = _with_key(select(_students.c.fold, _students.c.retain_until))
+        query = with_key(select(students.c.fold, students.c.retain_until))
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
         folds = Counter(Fold(row.fold) for row in rows)
@@ -279,12 +274,15 @@ class Vault:
         calling again empties them, whatever it finds of the student.
 
         Raises:
+            Refused: R18, the records are under a hold.
             LookupError: there is no such student.
             TimeoutError: another process is reading; the key is gone already, so repeat it later.
             Corrupt: bytes of the record are still in the files.
         """
-        student = select(_students).where(_students.c.token == token)
-        key = select(_wrapped_keys.c.wrapped_key).where(_wrapped_keys.c.token == token)
+        if self.holds.is_held(token):
+            raise Refused(RefusalCode.R18, "hold.student")
+        student = select(students).where(students.c.token == token)
+        key = select(wrapped_keys.c.wrapped_key).where(wrapped_keys.c.token == token)
         with reading(self._engine) as connection:
             row = connection.execute(student).first()
             wrapped_key = connection.execute(key).scalar()
@@ -292,14 +290,15 @@ class Vault:
             drop_deleted_pages(self._engine, ("keys", "main"))
             raise LookupError("there is no such student in the vault")
         with writing(self._engine) as connection:
-            connection.execute(delete(_wrapped_keys).where(_wrapped_keys.c.token == token))
+            connection.execute(delete(wrapped_keys).where(wrapped_keys.c.token == token))
         with writing(self._engine) as connection:
-            connection.execute(delete(_students).where(_students.c.token == token))
+            for table in (students, consents, requests):
+                connection.execute(delete(table).where(table.c.token == token))
         drop_deleted_pages(self._engine, ("keys", "main"))
         needles = [token.encode(), row.external_id_hash, *pieces(row.record)]
         if wrapped_key is not None:
             needles.append(wrapped_key)
-        return require_absent(self._directory, needles)
+        return require_absent(self.files.directory, needles)
 
     def _add_chunk(
         self,
@@ -309,11 +308,11 @@ class Vault:
         folds: Mapping[str, Fold],
     ) -> list[str]:
         hashes = [self._sealer.hash_of(record.external_id) for record in records]
-        query = select(_students.c.external_id_hash, _students.c.token, _students.c.fold)
-        query = query.where(_students.c.external_id_hash.in_(hashes))
+        query = select(students.c.external_id_hash, students.c.token, students.c.fold)
+        query = query.where(students.c.external_id_hash.in_(hashes))
         known = {hashed: (token, fold) for hashed, token, fold in connection.execute(query)}
         tokens = [token for token, _ in known.values()]
-        query = select(_wrapped_keys).where(_wrapped_keys.c.token.in_(tokens))
+        query = select(wrapped_keys).where(wrapped_keys.c.token.in_(tokens))
         keys: dict[str, bytes] = {row.token: row.wrapped_key for row in connection.execute(query)}
         new_keys: dict[str, bytes] = {}
         rows = {}
@@ -335,19 +334,14 @@ class Vault:
             }
         if new_keys:
             pairs = [{"token": token, "wrapped_key": key} for token, key in new_keys.items()]
-            connection.execute(insert(_wrapped_keys), pairs)
-        upsert = insert(_students)
+            connection.execute(insert(wrapped_keys), pairs)
+        upsert = insert(students)
         upsert = upsert.on_conflict_do_update(
             index_elements=["token"],
             set_={name: upsert.excluded[name] for name in ("record", *common)},
         )
         connection.execute(upsert, list(rows.values()))
         return [known[hashed][0] for hashed in hashes]
-
-
-def _with_key(query: Select[Any]) -> Select[Any]:
-    """Only students whose record can be opened: an erasure cut short leaves a row without a key."""
-    return query.join(_wrapped_keys, _wrapped_keys.c.token == _students.c.token)
 
 
 def _draw_fold() -> Fold:

@@ -162,7 +162,8 @@ REFUSALS: Mapping[RefusalCode, Refusal] = MappingProxyType(
         RefusalCode.R18: _refusal(
             "policy.legal_bases",
             "Consent records are missing or unreadable, or a legal hold forbids the use.",
-            "Check the consent file of the school; lift the hold only with the privacy officer.",
+            "Look at `fedtrace school hold list`, and lift a hold only with the privacy officer. "
+            "Import the consent list with `fedtrace school consent import` and move it away.",
         ),
         RefusalCode.R19: _refusal(
             "order.deadline",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fedtrace.deploy.cli.documents import read_charter, read_document
 from fedtrace.deploy.cli.output import console, plain_errors, print_checks, print_json, print_lines
 
 app = typer.Typer(help="Check logs and promises offline.", no_args_is_help=True)
@@ -62,6 +63,31 @@ def verify(
     else:
         print_checks((line.status, line.sentence) for line in verdict.lines)
     raise typer.Exit(verdict.exit_code)
+
+
+@app.command("cohort-proof")
+def cohort_proof(
+    file: Annotated[Path, typer.Argument(help="The proof that a school gave.", metavar="FILE")],
+    charter: Annotated[Path, typer.Option(help="charter.json, of the consortium.")],
+) -> None:
+    """Say what a school's proof about a student and a round shows; offline.
+
+    Exit code 0: the proof holds; 2: it does not.
+    """
+    from fedtrace.governance.cohort import CohortProof, verify_cohort_proof
+    from fedtrace.governance.witnessing import school_origin
+
+    with plain_errors():
+        proof = CohortProof.from_bytes(read_document(file))
+        rules = read_charter(charter)
+        keys = {member.name: member.log_public_key for member in rules.members}
+        if proof.school not in keys:
+            raise ValueError(f"the charter does not name the school {proof.school}.")
+        answers = verify_cohort_proof(
+            proof, origin=school_origin(rules, proof.school), public_key=keys[proof.school]
+        )
+    print_checks(("PASS", f"{proof.school}: {answer.sentence}.") for answer in answers)
+    print_lines(f"the student is {proof.student} in everything that the school gives out")
 
 
 @app.command()

@@ -55,6 +55,9 @@ Seed = Annotated[
     int, typer.Option("--seed", min=0, help="Of the split and the initial model; never of noise.")
 ]
 Home = Annotated[Path, typer.Option("--home", help="The school's home folder.")]
+Student = Annotated[
+    str, typer.Argument(help="The school's own number, as in the export.", metavar="STUDENT")
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", help="A new folder for everything that is made; a free name if absent."),

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from fedtrace.deploy.cli import consent
 from fedtrace.deploy.cli.documents import (
     naming,
     read_charter,
@@ -17,7 +18,7 @@ from fedtrace.deploy.cli.documents import (
     read_policy,
     read_text,
 )
-from fedtrace.deploy.cli.options import Home, Json
+from fedtrace.deploy.cli.options import Home, Json, Student
 from fedtrace.deploy.cli.output import (
     RUNBOOK,
     ExitCode,
@@ -34,6 +35,8 @@ app = typer.Typer(help="A school's own node: records, plans, status.", no_args_i
 app.command()(connect)
 app.command()(doctor)
 app.command()(run)
+app.add_typer(consent.app, name="consent")
+app.add_typer(consent.holds, name="hold")
 
 _AFTERWARDS = {True: "", False: "; the gate, which has the log open, writes it down"}
 
@@ -238,6 +241,27 @@ def budget(
     else:
         print_lines("\n".join(found.lines()))
     raise typer.Exit(ExitCode.WARNING if found.is_spent else ExitCode.DONE)
+
+
+@app.command("cohort-proof")
+def cohort_proof(
+    student: Student,
+    home: Home,
+    round_number: Annotated[int, typer.Option("--round", min=1, help="Which round.")],
+    out: Annotated[Path, typer.Option(help="The new file for the proof.")],
+) -> None:
+    """Prove whether a student could be drawn for a round; the proof can be checked offline."""
+    from fedtrace.client.files import write_private
+    from fedtrace.client.home import open_school
+    from fedtrace.client.proofs import cohort_proof
+
+    with plain_errors(), open_school(home) as opened:
+        if out.exists():
+            raise ValueError(f"{out} is there already: choose another --out.")
+        proof = cohort_proof(opened, student, round_number=round_number, now=datetime.now(UTC))
+        write_private(out, proof.to_bytes())
+    print_lines(f"the proof is in {out}")
+    say_next(f"fedtrace audit cohort-proof {out} --charter charter.json says what it shows")
 
 
 @app.command()

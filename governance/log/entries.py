@@ -1,9 +1,8 @@
-"""What a log can say: a closed list of entry types, each with a closed schema.
+"""What a log can say: a closed list of types, each with a closed schema and one encoding.
 
-There is no free text and no field about a student: names of schools, digests, codes, numbers that
-the plan makes public, and counts in buckets. An entry is a CloudEvents 1.0 envelope in RFC 8785
-canonical JSON; these very bytes are stored, hashed and shown. Decimals are strings, because a
-number that two programs print differently would have two hashes.
+An entry is a CloudEvents 1.0 envelope in RFC 8785 canonical JSON; these very bytes are stored,
+hashed and shown. The schemas are in ``school_entries`` and ``consortium_entries``; whoever writes
+or reads a log finds all of them here.
 """
 
 from __future__ import annotations
@@ -12,322 +11,107 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import NamedTuple
 
 import rfc8785
-from pydantic import BaseModel, Field, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema, from_json
+from pydantic import ValidationError
+from pydantic_core import from_json
 
-from fedtrace.governance.document import Digest, Name, Section
 from fedtrace.governance.errors import Rejected
+from fedtrace.governance.log.consortium_entries import (
+    CONSORTIUM_ENTRIES,
+    CharterAdopted,
+    EvaluationClosed,
+    Input,
+    ModelReleased,
+    PlanActivated,
+    RoundClosed,
+    RoundFailed,
+    RoundOpened,
+    RunClosed,
+    RunOpened,
+    SchoolMissing,
+    SchoolRefused,
+    UpdateReceived,
+    UpdateRejected,
+    UpdateUnused,
+)
+from fedtrace.governance.log.school_entries import (
+    SCHOOL_ENTRIES,
+    AccessGiven,
+    ConsentChanged,
+    HoldLifted,
+    HoldMatter,
+    HoldPlaced,
+    HoldScope,
+    ImportCompleted,
+    KillSwitchChanged,
+    OrderRefused,
+    PlanAccepted,
+    PolicyChanged,
+    RoundReserved,
+    SchoolInitialised,
+    SharesRevealed,
+    UpdateSent,
+)
 from fedtrace.governance.log.shapes import data_pattern
-from fedtrace.governance.plan import RoundKind, TrustMode
-from fedtrace.governance.refusals import RefusalCode
+from fedtrace.governance.log.words import (
+    Decimal,
+    Entry,
+    RequestToken,
+    SizeBucket,
+    decimal,
+    size_bucket,
+)
+
+__all__ = [
+    "CONSORTIUM_ENTRIES",
+    "ENTRY_LIMIT_BYTES",
+    "ENTRY_TYPES",
+    "SCHOOL_ENTRIES",
+    "AccessGiven",
+    "CharterAdopted",
+    "ConsentChanged",
+    "Decimal",
+    "Entry",
+    "EvaluationClosed",
+    "HoldLifted",
+    "HoldMatter",
+    "HoldPlaced",
+    "HoldScope",
+    "ImportCompleted",
+    "Input",
+    "KillSwitchChanged",
+    "LoggedEntry",
+    "ModelReleased",
+    "OrderRefused",
+    "PlanAccepted",
+    "PlanActivated",
+    "PolicyChanged",
+    "RequestToken",
+    "RoundClosed",
+    "RoundFailed",
+    "RoundOpened",
+    "RoundReserved",
+    "RunClosed",
+    "RunOpened",
+    "SchoolInitialised",
+    "SchoolMissing",
+    "SchoolRefused",
+    "SharesRevealed",
+    "SizeBucket",
+    "UpdateReceived",
+    "UpdateRejected",
+    "UpdateSent",
+    "UpdateUnused",
+    "decimal",
+    "decode_entry",
+    "encode_entry",
+    "size_bucket",
+]
 
 ENTRY_LIMIT_BYTES = 8 * 1024
 """A line of the log is never longer."""
-
-Decimal = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,30})?(e-?[0-9]{1,3})?$")]
-"""A number that is not an integer, as Python prints it shortest: ``0.1``, ``1e-05``."""
-
-RoundNumber = Annotated[int, Field(ge=1, le=1_000_000)]
-Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
-CheckNumber = Annotated[str, Field(pattern=r"^A[0-9]{2}$")]
-
-SizeBucket = Literal[
-    "0", "1-9", "10-19", "20-49", "50-99", "100-199", "200-499", "500-999", "1000+"
-]
-"""How many, told so coarsely that one student more or less does not show."""
-
-_BUCKETS: tuple[tuple[int, SizeBucket], ...] = (
-    (1000, "1000+"),
-    (500, "500-999"),
-    (200, "200-499"),
-    (100, "100-199"),
-    (50, "50-99"),
-    (20, "20-49"),
-    (10, "10-19"),
-    (1, "1-9"),
-)
-
-
-def size_bucket(count: int) -> SizeBucket:
-    """The bucket of a number of students or rows."""
-    return next((bucket for least, bucket in _BUCKETS if count >= least), "0")
-
-
-def decimal(value: float) -> Decimal:
-    """A float as entries hold it."""
-    return repr(float(value)).removesuffix(".0")
-
-
-class _Sorted(Section):
-    """A model whose JSON is RFC 8785 as it is written: keys in order, ASCII, small integers."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """Pydantic's own schema, its fields sorted by name."""
-        schema = handler(source)
-        if schema["type"] == "model" and schema["schema"]["type"] == "model-fields":
-            schema["schema"]["fields"] = dict(sorted(schema["schema"]["fields"].items()))
-        return schema
-
-
-class Entry(_Sorted):
-    """One thing that happened.
-
-    Attributes:
-        type: its name in the log.
-    """
-
-    type: ClassVar[str]
-
-
-class SchoolInitialised(Entry):
-    """A school's home was made, under this charter and this policy."""
-
-    type = "school.initialised"
-    school: Name
-    charter_digest: Digest
-    policy_digest: Digest
-
-
-class PolicyChanged(Entry):
-    """The school set other bounds."""
-
-    type = "policy.changed"
-    policy_digest: Digest
-
-
-class ImportCompleted(Entry):
-    """Student records were imported; how many, in buckets."""
-
-    type = "import.completed"
-    students: SizeBucket
-    rows_kept: SizeBucket
-    rows_rejected: SizeBucket
-    columns_kept: Count
-    columns_dropped: Count
-
-
-class PlanAccepted(Entry):
-    """The school takes part in a plan."""
-
-    type = "plan.accepted"
-    plan_digest: Digest
-    signers: tuple[Name, ...]
-
-
-class _OfRound(Entry):
-    plan_digest: Digest
-    run_id: Name
-    round: RoundNumber
-    kind: RoundKind
-
-
-class RoundReserved(_OfRound):
-    """The privacy cost of a round is written down; the cohort is frozen."""
-
-    type = "round.reserved"
-    noise_multiplier: Decimal
-    sampling_rate: Decimal
-    cohort_size: SizeBucket
-    cohort_root: Digest
-
-
-class UpdateSent(_OfRound):
-    """A contribution left the school."""
-
-    type = "update.sent"
-    digest: Digest
-
-
-class SharesRevealed(_OfRound):
-    """Under secure sum: the school revealed its shares for the sum of these schools."""
-
-    type = "shares.revealed"
-    schools: tuple[Name, ...]
-
-
-class OrderRefused(Entry):
-    """The school said no; plan, run and round where the order could be believed."""
-
-    type = "order.refused"
-    code: RefusalCode
-    clause: Annotated[str, Field(pattern=r"^[a-z][a-z_.]{0,63}$")]
-    plan_digest: Digest | None
-    run_id: Name | None
-    round: RoundNumber | None
-
-
-class KillSwitchChanged(Entry):
-    """A person at the school stopped all training, or allowed it again."""
-
-    type = "kill_switch.changed"
-    on: bool
-
-
-class CharterAdopted(Entry):
-    """The consortium's log starts under this charter."""
-
-    type = "charter.adopted"
-    charter_digest: Digest
-
-
-class PlanActivated(Entry):
-    """Enough schools signed; what the plan promises to a student."""
-
-    type = "plan.activated"
-    plan_digest: Digest
-    signers: tuple[Name, ...]
-    trust_mode: TrustMode
-    epsilon_job: Decimal
-    delta: Decimal
-
-
-class RunOpened(Entry):
-    """A job starts, or starts again after the aggregator died."""
-
-    type = "run.opened"
-    plan_digest: Digest
-    run_id: Name
-
-
-class RoundOpened(_OfRound):
-    """Schools are asked."""
-
-    type = "round.opened"
-    order_digest: Digest
-    checkpoint_digest: Digest
-    schools: tuple[Name, ...]
-
-
-class _OfSchool(_OfRound):
-    school: Name
-
-
-class UpdateReceived(_OfSchool):
-    """A contribution came and passed every check."""
-
-    type = "update.received"
-    digest: Digest
-
-
-class UpdateUnused(_OfSchool):
-    """A masked contribution came and passed every check, and its attempt was never unmasked."""
-
-    type = "update.unused"
-    digest: Digest
-
-
-class UpdateRejected(_OfSchool):
-    """A contribution came and failed a check."""
-
-    type = "update.rejected"
-    check: CheckNumber
-
-
-class SchoolRefused(_OfSchool):
-    """A school said no, with a signed notice."""
-
-    type = "school.refused"
-    code: RefusalCode
-    digest: Digest
-
-
-class SchoolMissing(_OfSchool):
-    """A school did not answer before the deadline."""
-
-    type = "school.missing"
-
-
-class Input(_Sorted):
-    """One contribution that went into a round's sum."""
-
-    school: Name
-    digest: Digest
-
-
-class RoundClosed(_OfRound):
-    """The round's sum became a new checkpoint; everything that went in and how."""
-
-    type = "round.closed"
-    inputs: tuple[Input, ...]
-    output_digest: Digest
-    rule: Literal["sgd", "momentum", "adam"]
-    clipping_norm: Decimal
-    noise_multiplier: Decimal
-    sampling_rate: Decimal
-
-
-class RoundFailed(_OfRound):
-    """Too few schools answered; nothing was summed."""
-
-    type = "round.failed"
-    answered: Count
-    minimum: Count
-
-
-class EvaluationClosed(_OfRound):
-    """The released model was judged on noised histograms."""
-
-    type = "evaluation.closed"
-    inputs: tuple[Input, ...]
-    noise_multiplier: Decimal
-
-
-class RunClosed(Entry):
-    """A job ended, in order."""
-
-    type = "run.closed"
-    plan_digest: Digest
-    run_id: Name
-    reason: Literal["completed", "quorum_not_reached", "budget_exhausted"]
-    rounds: Count
-
-
-class ModelReleased(Entry):
-    """A model was written to the registry."""
-
-    type = "model.released"
-    plan_digest: Digest
-    run_id: Name
-    digest: Digest
-    averaged: Count
-
-
-SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
-    SchoolInitialised,
-    PolicyChanged,
-    ImportCompleted,
-    PlanAccepted,
-    RoundReserved,
-    UpdateSent,
-    SharesRevealed,
-    OrderRefused,
-    KillSwitchChanged,
-)
-"""What a school's log can hold."""
-
-CONSORTIUM_ENTRIES: tuple[type[Entry], ...] = (
-    CharterAdopted,
-    PlanActivated,
-    RunOpened,
-    RoundOpened,
-    UpdateReceived,
-    UpdateUnused,
-    UpdateRejected,
-    SchoolRefused,
-    SchoolMissing,
-    RoundClosed,
-    RoundFailed,
-    EvaluationClosed,
-    RunClosed,
-    ModelReleased,
-)
-"""What the consortium's log can hold."""
 
 ENTRY_TYPES: Mapping[str, type[Entry]] = MappingProxyType(
     {kind.type: kind for kind in (*SCHOOL_ENTRIES, *CONSORTIUM_ENTRIES)}

@@ -143,12 +143,17 @@ class Log:
         """
         return self._lines[index]
 
+    def entry(self, index: int) -> LoggedEntry:
+        """An entry, decoded.
+
+        Raises:
+            IndexError: there is no such entry.
+        """
+        return decode_entry(self._lines[index], index=index, origin=self.origin)
+
     def entries(self) -> list[LoggedEntry]:
         """Every entry, decoded."""
-        return [
-            decode_entry(line, index=index, origin=self.origin)
-            for index, line in enumerate(self._lines)
-        ]
+        return [self.entry(index) for index in range(len(self._lines))]
 
     def checkpoint(self) -> LogCheckpoint:
         """What the log commits to now."""

@@ -37,6 +37,8 @@ def _pattern(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
             return _pattern(defs[name.rpartition("/")[2]], defs)
         case {"anyOf": list(choices)}:
             return "(?:" + "|".join(_pattern(choice, defs) for choice in choices) + ")"
+        case {"const": str(value)}:
+            return f'"{re.escape(value)}"'
         case {"enum": list(values)} if all(isinstance(value, str) for value in values):
             return '"(?:' + "|".join(re.escape(value) for value in values) + ')"'
         case {"type": "string", "pattern": str(pattern)}:

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from support.measurement import Measurement, spread
 
-from fedtrace.client.consent import NOTHING_ON_FILE
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.sealing import StudentRecord
 from fedtrace.client.store import SchoolStore
 from fedtrace.client.vault import Vault
+from fedtrace.governance.consent import Terms
 from fedtrace.governance.ledger import PrivacyEvent
 
 ROWS, STUDENTS, SKILLS = 1_000_000, 4_000, 120
@@ -97,8 +97,7 @@ def _vault(directory: Path) -> list[Measurement]:
         vault.read(
             vault.cohort(
                 now=NOW,
-                consent=NOTHING_ON_FILE,
-                legal_basis="school_official",
+                terms=Terms(purpose="learning_research", legal_basis="school_official"),
                 catalogue_digest="sha256:c",
             )
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import sqlite3
 from collections.abc import Iterable
@@ -10,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from flwr.app import Message
+from support.consents import consent_record
 from support.consistency import check_consortium, logged
 from support.federation import Delivery, Federation, LaterClock, Wire, parts_of
 
-from fedtrace.client.consent import COLUMNS
 from fedtrace.client.home import change_policy, open_school
 from fedtrace.client.store import SchoolStore
+from fedtrace.client.vault_tables import new_request
 from fedtrace.deploy.simulation.in_process import SystemClock
-from fedtrace.governance.log.entries import OrderRefused, RoundReserved
+from fedtrace.governance.consent import ConsentState, Terms
+from fedtrace.governance.log.entries import ConsentChanged, HoldPlaced, OrderRefused, RoundReserved
 from fedtrace.governance.manifest import REFUSAL_TYPE, RefusalNotice
 from fedtrace.governance.signing import unverified_payload
 
@@ -61,11 +62,10 @@ def test_withdrawn_consent_shrinks_the_cohort_and_then_ends_it(
     students = students_of(federation, SCHOOL)
 
     def withdrawing(count: int) -> None:
-        with (federation.home(SCHOOL) / "consent.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            for token in students[:count]:
-                writer.writerow([token, "withdrawn", "guardian", "", "", ""])
+        no = consent_record(state=ConsentState.WITHDRAWN, purpose=federation.plans["usual"].purpose)
+        with open_school(federation.home(SCHOOL)) as beside:  # as a person does while the gate runs
+            changes = {token: [no] for token in students[:count]}
+            beside.vault.consents.record(changes, request=new_request(), now=SystemClock().now())
 
     def before_round_2(delivery: Delivery) -> Iterable[Message]:
         withdrawing(len(students) - federation.plans["usual"].data.min_students)
@@ -76,7 +76,8 @@ def test_withdrawn_consent_shrinks_the_cohort_and_then_ends_it(
         return [delivery.handed_over()]
 
     def before_the_evaluation(delivery: Delivery) -> Iterable[Message]:
-        (federation.home(SCHOOL) / "consent.csv").write_text("student;state\n")
+        with open_school(federation.home(SCHOOL)) as beside:
+            beside.vault.holds.place(None, matter="litigation", now=SystemClock().now())
         return [delivery.handed_over()]
 
     faults = {
@@ -86,14 +87,16 @@ def test_withdrawn_consent_shrinks_the_cohort_and_then_ends_it(
     }
     outcome = federation.run(wire=Wire(federation, faults=faults))
     assert [each.refused for each in outcome.rounds] == [{}, {}, {SCHOOL: "R13"}]
-    # Nobody knows who agreed where the file cannot be read, so nobody takes part.
+    # What is under a hold is not used.
     assert outcome.evaluation is not None
     assert outcome.evaluation.round.refused == {SCHOOL: "R18"}
     own = logged(federation.home(SCHOOL))
     cohorts = [entry.cohort_root for entry in own if isinstance(entry, RoundReserved)]
     assert len(set(cohorts)) == len(cohorts) == 2
     refused = [entry.clause for entry in own if isinstance(entry, OrderRefused)]
-    assert refused == ["plan.data.min_students", "policy.legal_bases"]
+    assert refused == ["plan.data.min_students", "hold.school"]
+    changed = [entry for entry in own if isinstance(entry, ConsentChanged | HoldPlaced)]
+    assert len(changed) == 3
     check_consortium(federation.workspace)
 
 
@@ -103,8 +106,7 @@ def students_of(federation: Federation, school: str) -> tuple[str, ...]:
         plan = federation.plans["usual"]
         return opened.vault.cohort(
             now=SystemClock().now(),
-            consent=opened.consent(),
-            legal_basis=plan.legal_basis,
+            terms=Terms.of(plan),
             catalogue_digest=plan.data.skill_catalogue_digest,
         )
 

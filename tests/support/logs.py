@@ -164,6 +164,7 @@ def tell_story(
                 school=name, charter_digest=charter.digest(), policy_digest=digest(b"policy")
             ),
             ImportCompleted(
+                request="0" * 32,
                 students="20-49",
                 rows_kept="500-999",
                 rows_rejected="0",

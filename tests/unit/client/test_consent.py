@@ -1,4 +1,4 @@
-"""The school's consent file: every line is understood or the round stops."""
+"""The office's list: every line is understood or nothing is taken in."""
 
 from __future__ import annotations
 
@@ -8,60 +8,69 @@ from pathlib import Path
 import pytest
 
 from fedtrace.client import consent as module
-from fedtrace.client.consent import ConsentRegister, read_consent
-from fedtrace.governance.consent import Authority, ConsentState
+from fedtrace.client.consent import COLUMNS, ConsentFile, Notice, read_consent
+from fedtrace.governance.canonical import digest
+from fedtrace.governance.consent import PURPOSES, Authority, ConsentState, Item
 
-HEADER = "student,state,authority,valid_until,authority_until,items\n"
-BOTH = "local_training share_protected_update"
-TOKEN = "0123456789abcdef" * 2
+HEADER = ",".join(COLUMNS) + "\n"
 TOKENS = {"ann": "a" * 32, "bob": "b" * 32}
+NOW = datetime(2026, 10, 5, tzinfo=UTC)
+NOTICE = Notice(digest=digest(b"notice"), language="es-MX")
+GIVEN = "given,guardian,2027-07-31,"
 
 
-def read(tmp_path: Path, text: str | bytes) -> ConsentRegister:
+def read(tmp_path: Path, text: str | bytes, notice: Notice | None = NOTICE) -> ConsentFile:
     path = tmp_path / "consent.csv"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_consent(path, TOKENS.get)
+    return read_consent(path, TOKENS.get, request="1" * 32, notice=notice, now=NOW)
 
 
 def test_what_is_on_file(tmp_path: Path) -> None:
-    register = read(
+    evidence = digest(b"form")
+    found = read(
         tmp_path,
         "\ufeff"
         + HEADER
-        + f"ann,given,guardian,2027-07-31,2031-02-01T00:00:00+01:00,{BOTH}\n"
-        + f"{TOKEN},Withdrawn,eligible_student,,,\n"
-        + f"unknown,given,guardian,2027-07-31,,{BOTH}\n",
+        + f"ann,adaptive_practice,local_training,{GIVEN}2031-02-01T00:00:00+01:00,{evidence}\n"
+        + "bob,,,Withdrawn,eligible_student,,,\n"
+        + f"unknown,adaptive_practice,local_training,{GIVEN},\n",
     )
-    given = register.record_of(TOKENS["ann"])
-    assert given is not None
+    (given,) = found.changes[TOKENS["ann"]]
     assert (given.state, given.authority) == (ConsentState.GIVEN, Authority.GUARDIAN)
     assert given.valid_until == datetime(2027, 7, 31, tzinfo=UTC)
     assert given.authority_until == datetime(2031, 1, 31, 23, tzinfo=UTC)
-    assert given.local_training
-    assert given.share_protected_update
-    withdrawn = register.record_of(TOKEN)
-    assert withdrawn is not None
-    assert withdrawn.state is ConsentState.WITHDRAWN
-    assert not withdrawn.share_protected_update
-    assert register.record_of(TOKENS["bob"]) is None
-    assert len(register.records) == 2
+    assert (given.notice_digest, given.notice_language) == (NOTICE.digest, "es-MX")
+    assert (given.evidence_digest, given.request, given.recorded_at) == (evidence, "1" * 32, NOW)
+    withdrawn = found.changes[TOKENS["bob"]]
+    assert {(each.purpose, each.item) for each in withdrawn} == {
+        (purpose, item) for purpose in PURPOSES for item in Item
+    }
+    assert {each.state for each in withdrawn} == {ConsentState.WITHDRAWN}
+    assert (found.unknown_lines, found.unknown) == ((4,), "4")
+    assert repr(found) == "ConsentFile(2 students)"
+
+
+ONE = "ann,adaptive_practice,local_training,"
 
 
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("ann,maybe,guardian,2027-07-31,,", "line 2: state must be one of requested, given"),
-        ("ann,given,neighbour,2027-07-31,,", "line 2: authority must be one of guardian"),
-        ("ann,given,guardian,,,", "line 2: .* needs valid_until"),
-        ("ann,given,guardian,31.7.2027,,", "line 2: valid_until must be a date"),
-        ("ann,given,guardian,2027-07-31T10:00,,", "line 2: valid_until has a time but no time z"),
-        ("ann,given,guardian,2027-07-31,soon,", "line 2: authority_until must be a date"),
-        ("ann,given,guardian,2027-07-31,,photos", "line 2: items may be local_training and"),
-        ("ann,given,guardian", "line 2: there must be 6 fields"),
-        ("ann,given,guardian,2027-07-31,,,x", "line 2: there must be 6 fields"),
-        ("unknown,maybe,guardian,2027-07-31,,", "line 2: state must be"),
-        ("ann,refused,guardian,,,\n\nann,given,guardian,2027-07-31,,", "line 4: .* named twice"),
-        ('"ann,refused,guardian,,,', "unexpected end of data"),
+        (f"{ONE}maybe,guardian,2027-07-31,,", "line 2: state must be one of requested, given"),
+        (f"{ONE}given,neighbour,2027-07-31,,", "line 2: authority must be one of guardian"),
+        (f"{ONE}given,guardian,,,", "line 2: .* needs valid_until"),
+        (f"{ONE}given,guardian,31.7.2027,,", "line 2: valid_until must be a date"),
+        (f"{ONE}given,guardian,2027-07-31T10:00,,", "line 2: valid_until has a time but no time z"),
+        (f"{ONE}{GIVEN}soon,", "line 2: authority_until must be a date"),
+        (f"{ONE}{GIVEN},a scan", "line 2: evidence must be sha256"),
+        (f"ann,adaptive_practice,photos,{GIVEN},", "line 2: item must be one of local_training"),
+        (f"ann,fun,local_training,{GIVEN},", "line 2: purpose must be one of adaptive_practice"),
+        (f"ann,,local_training,{GIVEN},", "line 2: purpose and item must be named"),
+        (f"{ONE}given,guardian", "line 2: there must be 8 fields"),
+        (f"{ONE}{GIVEN},,x", "line 2: there must be 8 fields"),
+        (f"unknown,,,maybe,guardian,,,\n{ONE}{GIVEN},", "line 2: state must be"),
+        (f"ann,,,refused,guardian,,,\n\n{ONE}{GIVEN},", "line 4: .* named twice"),
+        ('"ann,,,refused,guardian,,,', "unexpected end of data"),
     ],
 )
 def test_a_line_that_is_not_understood(tmp_path: Path, line: str, sentence: str) -> None:
@@ -70,9 +79,14 @@ def test_a_line_that_is_not_understood(tmp_path: Path, line: str, sentence: str)
     assert "ann" not in str(caught.value)
 
 
-@pytest.mark.parametrize("header", ["", "student,state\n", HEADER.replace("items", "notes")])
+def test_a_yes_needs_the_notice(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="name its file with --notice"):
+        read(tmp_path, f"{HEADER}{ONE}{GIVEN},\n", notice=None)
+
+
+@pytest.mark.parametrize("header", ["", "student,state\n", HEADER.replace("item", "notes")])
 def test_other_columns(tmp_path: Path, header: str) -> None:
-    with pytest.raises(ValueError, match="the columns must be student, state"):
+    with pytest.raises(ValueError, match="the columns must be student, purpose"):
         read(tmp_path, header)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
-from fedtrace.client.consent import COLUMNS, ITEMS, read_consent
+from fedtrace.client.consent import COLUMNS, Notice, read_consent
 from fedtrace.client.ingest.catalogue import MIN_STUDENTS_PER_SKILL, load_catalogue
 from fedtrace.client.ingest.mapping import Columns, Mapping, load_mapping
 from fedtrace.client.ingest.report import Reason
 from fedtrace.client.vault import Fold
-from fedtrace.governance.consent import Authority, ConsentState
+from fedtrace.governance.consent import Authority, ConsentState, Item
 
 FORMATS = Path(__file__).resolve().parents[3] / "docs" / "formats"
 
@@ -45,9 +46,16 @@ def test_the_consent_page(tmp_path: Path) -> None:
     text = page("consent-csv.md")
     example = tmp_path / "consent.csv"
     example.write_text(block(text, "csv"), encoding="utf-8")
-    register = read_consent(example, {"4711": "a" * 32, "4712": "b" * 32}.get)
-    assert len(register.records) == 3
-    for word in (*COLUMNS, *ITEMS, *ConsentState, *Authority):
+    read = read_consent(
+        example,
+        {"4711": "a" * 32, "4712": "b" * 32}.get,
+        request="0" * 32,
+        notice=Notice(digest="sha256:" + "0" * 64, language="en"),
+        now=datetime(2026, 9, 1, tzinfo=UTC),
+    )
+    assert [len(records) for records in read.changes.values()] == [2, 12]
+    assert read.unknown_lines == ()
+    for word in (*COLUMNS, *Item, *ConsentState, *Authority):
         assert f"`{word}`" in text
 
 

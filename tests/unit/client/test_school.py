@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.consents import consent_record
 from support.gate import NOW, charter, plan_with, policy_with, signer
 from support.school_home import SCHOOL, charter_with_keys_in, envelope_of, new_school
 
@@ -16,6 +17,7 @@ from fedtrace.client.ingest.mapping import Columns, Mapping
 from fedtrace.client.keys import create_keys, load_keys
 from fedtrace.client.school import School
 from fedtrace.client.vault import Fold
+from fedtrace.governance.consent import ConsentState
 from fedtrace.governance.errors import Corrupt, PolicyError
 from fedtrace.governance.log.entries import ImportCompleted, SchoolInitialised
 from fedtrace.governance.plan_signing import sign_plan
@@ -171,7 +173,7 @@ def test_the_kill_switch_is_in_the_log(school: School) -> None:
     assert school.state(None, schema_fingerprint="", now=NOW).kill_switch
     assert school.set_kill_switch(False, now=NOW)
     assert not school.store.kill_switch
-    school.log_kill_switch(now=NOW)  # there is nothing left to write down
+    school.catch_up(now=NOW)  # there is nothing left to write down
     assert logged(school)[1:] == ["kill_switch.changed", "kill_switch.changed"]
 
 
@@ -182,8 +184,8 @@ def test_the_kill_switch_works_while_the_gate_has_the_log(school: School, on: bo
     with open_school(school.home) as other:
         assert not other.set_kill_switch(on, now=NOW)
     assert school.state(None, schema_fingerprint="", now=NOW).kill_switch is on
-    school.log_kill_switch(now=NOW)
-    school.log_kill_switch(now=NOW)
+    school.catch_up(now=NOW)
+    school.catch_up(now=NOW)
     assert logged(school)[before:] == ["kill_switch.changed"]
 
 
@@ -247,8 +249,15 @@ def test_a_plan_file_that_was_changed_stops_everything(school: School) -> None:
 def test_an_import_is_stored_logged_and_has_a_retention(school: School, tmp_path: Path) -> None:
     report = school.import_csv(export(tmp_path / "a.csv"), MAPPING, CATALOGUE, now=NOW)
     assert (report.students, report.rows_kept, report.columns_dropped) == (12, 36, ("email",))
-    assert school.log.entries()[-1].entry == ImportCompleted(
-        students="10-19", rows_kept="20-49", rows_rejected="0", columns_kept=4, columns_dropped=1
+    entry = school.log.entries()[-1].entry
+    assert isinstance(entry, ImportCompleted)
+    assert entry == ImportCompleted(
+        request=entry.request,
+        students="10-19",
+        rows_kept="20-49",
+        rows_rejected="0",
+        columns_kept=4,
+        columns_dropped=1,
     )
     content = b"".join(path.read_bytes() for path in school.home.rglob("*") if path.is_file())
     assert b"pupil-" not in content
@@ -279,18 +288,23 @@ def test_the_cohort_follows_consent_retention_and_catalogue(school: School, tmp_
     before = school.freeze_cohort(plan, fold=Fold.TRAIN, now=NOW)
     assert len(before) == school.vault.summary(NOW).by_fold[Fold.TRAIN]
     assert before.size_bucket in ("10-19", "20-49")
-    assert before == school.freeze_cohort(plan, fold=Fold.TRAIN, now=NOW)
+    again = school.freeze_cohort(plan, fold=Fold.TRAIN, now=NOW)
+    assert again.tokens == before.tokens
+    assert again.root != before.root  # a salt of its own
     assert before.tokens[0] not in repr(before)
 
     gone = before.tokens[0]
-    (school.home / "consent.csv").write_text(
-        "student,state,authority,valid_until,authority_until,items\n"
-        f"{gone},withdrawn,guardian,,,\n",
-        encoding="utf-8",
-    )
+    withdrawn = consent_record(state=ConsentState.WITHDRAWN, purpose=plan.purpose)
+    school.vault.consents.record({gone: [withdrawn]}, request="0" * 32, now=NOW)
     after = school.freeze_cohort(plan, fold=Fold.TRAIN, now=NOW)
     assert after.tokens == before.tokens[1:]
     assert after.root != before.root
+
+    left = school.home / "consent.csv"  # an office's list that nobody imported may hold a "no"
+    left.touch()
+    with pytest.raises(Refused, match=r"R18 \(consent\.records\)"):
+        school.freeze_cohort(plan, fold=Fold.TRAIN, now=NOW)
+    left.unlink()
 
     other = plan_with({"legal_basis": "school_official"})  # another catalogue: other skills
     assert len(school.freeze_cohort(other, fold=Fold.TRAIN, now=NOW)) == 0

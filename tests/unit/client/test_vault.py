@@ -10,12 +10,14 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
+from support.consents import consent_record
 
-from fedtrace.client.consent import NOTHING_ON_FILE, ConsentRegister
 from fedtrace.client.sealing import StudentRecord
 from fedtrace.client.vault import Fold, Vault
-from fedtrace.governance.consent import Authority, ConsentRecord, ConsentState
+from fedtrace.governance.consent import ConsentState, Item, Terms
 from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.plan import LegalBasis
+from fedtrace.governance.refusals import Refused
 
 NOW = datetime(2026, 11, 2, 8, tzinfo=UTC)
 LATER = NOW + timedelta(days=365)
@@ -174,7 +176,7 @@ def test_record_sizes_do_not_tell_lengths(vault: Vault, tmp_path: Path) -> None:
 def test_no_repr_shows_data(vault: Vault) -> None:
     student = record("secret-id")
     (token,) = add(vault, [student])
-    for shown in (repr(vault), repr(student), repr(NOTHING_ON_FILE)):
+    for shown in (repr(vault), repr(student)):
         assert "secret-id" not in shown
         assert token not in shown
 
@@ -244,8 +246,7 @@ def test_a_student_who_comes_back_after_erasure_is_somebody_new(vault: Vault) ->
 def whole_cohort(vault: Vault, fold: Fold | None = None, *, now: datetime = NOW) -> tuple[str, ...]:
     return vault.cohort(
         now=now,
-        consent=NOTHING_ON_FILE,
-        legal_basis="school_official",
+        terms=Terms(purpose="adaptive_practice", legal_basis="school_official"),
         catalogue_digest=CATALOGUE,
         fold=fold,
     )
@@ -262,21 +263,70 @@ def test_a_cohort_is_sorted_by_fold_and_within_retention(vault: Vault) -> None:
     assert d not in whole_cohort(vault)
 
 
-def test_consent_decides_by_legal_basis(vault: Vault) -> None:
+def cohort_by(vault: Vault, basis: LegalBasis) -> set[str]:
+    terms = Terms(purpose="adaptive_practice", legal_basis=basis)
+    return set(vault.cohort(now=NOW, terms=terms, catalogue_digest=CATALOGUE))
+
+
+def test_consent_decides_by_legal_basis(vault: Vault, tmp_path: Path) -> None:
     yes, no, silent = add(vault, [record(name) for name in "abc"])
+    for token, state in ((yes, ConsentState.GIVEN), (no, ConsentState.WITHDRAWN)):
+        said = [consent_record(item=item, state=state) for item in Item]
+        vault.consents.record({token: said}, request="0" * 32, now=NOW)
+    assert cohort_by(vault, "consent") == {yes}
+    assert cohort_by(vault, "school_official") == {yes, silent}
+    assert [each.state for each in vault.consents.history(no)] == [ConsentState.WITHDRAWN] * 3
+    assert vault.consents.history(silent) == ()
+    content = all_bytes(tmp_path)
+    assert b"guardian" not in content
+    with pytest.raises(LookupError, match="no such student"):
+        vault.consents.record({"f" * 32: [consent_record()]}, request="0" * 32, now=NOW)
 
-    def said(token: str, state: ConsentState) -> ConsentRecord:
-        return ConsentRecord(
-            token=token, state=state, authority=Authority.GUARDIAN, valid_until=LATER
-        )
 
-    register = ConsentRegister(
-        records={yes: said(yes, ConsentState.GIVEN), no: said(no, ConsentState.WITHDRAWN)}
+def test_a_change_that_cannot_follow_changes_nothing(vault: Vault) -> None:
+    one, two = add(vault, [record("a"), record("b")])
+    asked, given = consent_record(state=ConsentState.REQUESTED), consent_record()
+    vault.consents.record({two: [given]}, request="0" * 32, now=NOW)
+    with pytest.raises(ValueError, match="is in force"):
+        vault.consents.record({one: [given], two: [asked]}, request="1" * 32, now=NOW)
+    assert vault.consents.history(one) == ()
+    assert len(vault.journal) == 1
+
+
+def test_consents_of_another_student_do_not_open(vault: Vault, tmp_path: Path) -> None:
+    one, two = add(vault, [record("a"), record("b")])
+    vault.consents.record(
+        {one: [consent_record()], two: [consent_record(state=ConsentState.REFUSED)]},
+        request="0" * 32,
+        now=NOW,
     )
-    assert vault.cohort(
-        now=NOW, consent=register, legal_basis="consent", catalogue_digest=CATALOGUE
-    ) == (yes,)
-    opted = vault.cohort(
-        now=NOW, consent=register, legal_basis="school_official", catalogue_digest=CATALOGUE
+    database = sqlite3.connect(tmp_path / "vault" / "students.db")
+    database.execute(
+        "UPDATE consents SET history = (SELECT history FROM consents WHERE token = ?)", (one,)
     )
-    assert set(opted) == {yes, silent}
+    database.commit()
+    database.close()
+    with pytest.raises(Corrupt, match="does not open"):
+        cohort_by(vault, "school_official")
+
+
+def test_nobody_under_a_hold_is_used(vault: Vault) -> None:
+    one, two = add(vault, [record("a"), record("b")])
+    hold = vault.holds.place(one, matter="litigation", now=NOW)
+    assert cohort_by(vault, "school_official") == {two}
+    assert vault.holds.is_held(one)
+    assert not vault.holds.is_held(two)
+    with pytest.raises(Refused, match=r"hold\.student"):
+        vault.erase(one)
+    assert len(vault.read([one])) == 1
+    everybody = vault.holds.place(None, matter="records_request", now=NOW)
+    assert cohort_by(vault, "school_official") == set()
+    assert vault.holds.is_held(two)
+    assert vault.holds.all() == (hold, everybody)
+    assert (hold.scope, everybody.scope) == ("student", "school")
+    assert one not in repr(hold)
+    for each in (hold, everybody):
+        vault.holds.lift(each.request)
+    assert cohort_by(vault, "school_official") == {one, two}
+    with pytest.raises(ValueError, match="no hold of this name"):
+        vault.holds.lift(hold.request)

@@ -212,6 +212,8 @@ ALLOWED_NAMES = {
     "order_digest", "output_digest", "plan_digest", "policy_digest", "reason", "round", "rounds",
     "rows_kept", "rows_rejected", "rule", "run_id", "sampling_rate", "school", "schools",
     "signers", "students", "trust_mode",
+    "expired", "given", "matter", "refused",
+    "request", "requested", "scope", "withdrawn",
 }  # fmt: skip
 
 

@@ -1,0 +1,160 @@
+"""``fedtrace school consent`` and ``hold`` as the school's office types them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from support.consents import consent_csv
+from support.town import Run, Town, one_sentence
+
+from fedtrace.client.home import open_school
+from fedtrace.client.vault import Fold
+from fedtrace.governance.ledger import PrivacyEvent
+from fedtrace.governance.log.entries import ConsentChanged, HoldLifted, HoldPlaced
+
+GIVEN = "given,guardian,2090-01-01,,"
+YES = ("local_training", "share_protected_update")
+
+
+def test_a_list_is_taken_in_and_counts_are_told(run: Run, town: Town) -> None:
+    notice = town.root / "notice.txt"
+    notice.write_text("What we do with answers.")
+    lines = [f"pupil-{n},adaptive_practice,{item},{GIVEN}" for n in (0, 1) for item in YES]
+    path = consent_csv(town.root / "list.csv", *lines, "pupil-2,,,refused,eligible_student,,,")
+    result = run("school", "consent", "import", path, "--home", town.home, "--notice", notice)
+    assert (result.exit_code, "consents of 3 students" in result.stdout) == (0, True), result.output
+    listed = run("school", "consent", "list", "--home", town.home)
+    assert "local_training for adaptive_practice: 2 given" in listed.stdout
+    assert "local_training for adaptive_practice: 1 refused" in listed.stdout
+    counts = json.loads(run("school", "consent", "list", "--home", town.home, "--json").stdout)
+    assert sum(count["students"] for count in counts) == 2 * 2 + 12
+    with open_school(town.home) as school:
+        entry = school.log.entries()[-1].entry
+        assert isinstance(entry, ConsentChanged)
+        assert (entry.students, entry.given, entry.refused) == ("1-9", "1-9", "10-19")
+        assert not school.vault.journal
+
+
+def test_a_consent_for_a_student_who_is_not_here(run: Run, town: Town) -> None:
+    path = consent_csv(town.root / "list.csv", "nobody,,,refused,guardian,,,")
+    result = run("school", "consent", "import", path, "--home", town.home)
+    assert result.exit_code == 1
+    assert "1 lines are about students of whom no record is here" in result.stderr
+    assert "(lines 2)" in result.stderr
+    for command in (
+        ("withdraw", "nobody"),
+        ("show", "nobody"),
+        *(("record", "nobody", *options()),),
+    ):
+        result = run("school", "consent", *command, "--home", town.home)
+        assert result.exit_code == 2
+        said = one_sentence(result)
+        assert said.startswith("no record of a student with this number is here")
+        assert "nobody" not in said
+
+
+def options(**changes: str) -> list[str]:
+    values = {
+        "state": "requested",
+        "authority": "guardian",
+        "purpose": "adaptive_practice",
+        "item": "local_training",
+        **changes,
+    }
+    return [part for name, value in values.items() for part in (f"--{name}", value)]
+
+
+def test_what_a_person_says_is_recorded_and_shown(run: Run, town: Town) -> None:
+    form = town.root / "form.pdf"
+    form.write_bytes(b"signed")
+    for extra in (
+        options(),
+        [
+            *options(state="given", evidence=str(form), notice=str(form), language="es-MX"),
+            *("--valid-until", "2090-01-01"),
+        ],
+    ):
+        result = run("school", "consent", "record", "pupil-0", "--home", town.home, *extra)
+        assert result.exit_code == 0, result.output
+    assert "recorded as given: it counts from the next round on" in result.stdout
+    shown = run("school", "consent", "show", "pupil-0", "--home", town.home)
+    first, second = shown.stdout.splitlines()
+    assert first.endswith("by guardian (replaced since)")
+    assert "given: local_training for adaptive_practice, by guardian, valid until 2090" in second
+    (_, given) = json.loads(
+        run("school", "consent", "show", "pupil-0", "--home", town.home, "--json").stdout
+    )
+    assert given["notice_digest"] == given["evidence_digest"]
+    assert given["notice_language"] == "es-MX"
+    assert run("school", "consent", "show", "pupil-1", "--home", town.home).stdout == (
+        "nothing is on file about this student\n"
+    )
+
+
+def test_what_cannot_be_recorded_is_said_plainly(run: Run, town: Town) -> None:
+    for extra, sentence in (
+        (options(state="given"), "needs valid_until, and the notice"),
+        (options(purpose="fun"), "--purpose must be one of adaptive_practice"),
+        (options(**{"valid-until": "soon"}), "--valid-until must be a date"),
+        (options()[:4], "name what was said: --purpose and --item"),
+    ):
+        result = run("school", "consent", "record", "pupil-0", "--home", town.home, *extra)
+        assert (result.exit_code, sentence in one_sentence(result)) == (2, True), result.output
+
+
+def test_a_withdrawal_in_a_round_counts_from_the_next_on(run: Run, town: Town) -> None:
+    with open_school(town.home) as gate:
+        gate.store.reserve(
+            PrivacyEvent(
+                plan_digest="sha256:" + "a" * 64,
+                run_id="run-1",
+                round=7,
+                kind="train",
+                noise_multiplier=1.0,
+                sampling_rate=0.5,
+                count=1,
+                trust_mode="local",
+                student_year="2026/27",
+            ),
+            order_digest="sha256:" + "b" * 64,
+            checkpoint_digest="sha256:" + "c" * 64,
+            now=datetime.now(UTC),
+        )
+        result = run("school", "consent", "withdraw", "pupil-0", "--home", town.home)
+        assert result.exit_code == 0
+        assert "round 7 is being answered and was settled before" in result.stdout
+        assert "the gate writes it into the log" in result.stdout
+        assert len(gate.vault.journal) == 1
+        before = len(gate.log)
+        for _ in range(2):
+            gate.catch_up(now=datetime.now(UTC))
+        assert [each.entry.type for each in gate.log.entries()[before:]] == ["consent.changed"]
+        assert gate.vault.summary(datetime.now(UTC)).by_fold[Fold.TRAIN] <= 5
+
+
+def test_holds_by_name(run: Run, town: Town) -> None:
+    at_home = ("--home", town.home)
+    placed = run(
+        *("school", "hold", "place", *at_home, "--matter", "litigation", "--student", "pupil-0")
+    )
+    assert placed.exit_code == 0, placed.output
+    name = placed.stdout.split()[1]
+    assert f"{name}: student, litigation" in run("school", "hold", "list", *at_home).stdout
+    (found,) = json.loads(run("school", "hold", "list", *at_home, "--json").stdout)
+    assert (found["hold"], found["scope"]) == (name, "student")
+    refused = run("school", "hold", "lift", name, *at_home)
+    assert (refused.exit_code, "add --yes" in one_sentence(refused)) == (2, True)
+    assert run("school", "hold", "lift", name, *at_home, "--yes").exit_code == 0
+    assert run("school", "hold", "list", *at_home).stdout == "no hold is in force\n"
+    with open_school(town.home) as school:
+        *_, first, last = (each.entry for each in school.log.entries())
+    assert first == HoldPlaced(request=name, scope="student", matter="litigation")
+    assert last == HoldLifted(request=name)
+    for extra, sentence in (
+        (("--matter", "spite", "--everybody"), "--matter must be one of litigation"),
+        (("--matter", "litigation"), "name one student with --student"),
+        (("--matter", "litigation", "--everybody", "--student", "pupil-0"), "name one student"),
+    ):
+        result = run("school", "hold", "place", *at_home, *extra)
+        assert (result.exit_code, sentence in one_sentence(result)) == (2, True)
