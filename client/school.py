@@ -220,14 +220,14 @@ class School:
             columns_kept=len(report.columns_kept),
             columns_dropped=len(report.columns_dropped),
         )
-        self.vault.add(
+        tokens = self.vault.add(
             imported.records(),
             retain_until=now + timedelta(days=self.settings.retention_days),
             catalogue_digest=catalogue.digest(),
             entry=entry,
         )
         self.vault.journal.write(log, now=now)
-        return report
+        return report.model_copy(update={"students_erased": report.students - len(tokens)})
 
     def freeze_cohort(self, plan: Plan, *, fold: Fold, now: datetime) -> Cohort:
         """Freeze who may be in a round of a plan.

@@ -32,6 +32,7 @@ _PADDED_TO_BYTES = 512
 
 _WRAPPING = b"fedtrace vault 1: wrap data keys"
 _HASHING = b"fedtrace vault 1: hash student numbers"
+_BURYING = b"fedtrace vault 1: erased student numbers"
 _RECORD = b"fedtrace vault 1: record of "
 _DATA_KEY = b"fedtrace vault 1: data key of "
 
@@ -76,6 +77,7 @@ class Sealer:
             raise ValueError(f"a vault key has {SCHOOL_KEY_BYTES} bytes, not {len(school_key)}")
         self._wrapping = AESGCM(_derived(school_key, _WRAPPING))
         self._hashing_key = _derived(school_key, _HASHING)
+        self._burying_key = _derived(school_key, _BURYING)
 
     def __repr__(self) -> str:
         return "Sealer()"
@@ -85,9 +87,14 @@ class Sealer:
 
         Numbers come from small sets, so an unkeyed hash would be undone by trying them all.
         """
-        return hmac.digest(
-            self._hashing_key, external_id.encode("utf-8", "surrogatepass"), "sha256"
-        )
+        return _keyed_hash(self._hashing_key, external_id)
+
+    def tombstone_of(self, external_id: str) -> bytes:
+        """What is kept of an erased student's number: another hash than `hash_of`'s, on purpose.
+
+        It recognises the number in a later import and cannot be linked to anything stored before.
+        """
+        return _keyed_hash(self._burying_key, external_id)
 
     def new_wrapped_key(self, token: str) -> bytes:
         """A fresh data key from the OS generator, wrapped for one student."""
@@ -130,6 +137,10 @@ class Sealer:
 
     def _data_key(self, token: str, wrapped_key: bytes) -> AESGCM:
         return AESGCM(_decrypt(self._wrapping, wrapped_key, _DATA_KEY + token.encode()))
+
+
+def _keyed_hash(key: bytes, external_id: str) -> bytes:
+    return hmac.digest(key, external_id.encode("utf-8", "surrogatepass"), "sha256")
 
 
 def _derived(secret: bytes, purpose: bytes) -> bytes:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from fedtrace.client.consent import ConsentFile, Notice, make_records, read_consent
 from fedtrace.client.consents import History
+from fedtrace.client.erasure import Erasure
 from fedtrace.client.holds import Hold
 from fedtrace.client.school import School
 from fedtrace.client.vault_tables import new_request
 from fedtrace.governance.consent import PURPOSES, Authority, ConsentState, Item, standing
-from fedtrace.governance.log.entries import HoldMatter
+from fedtrace.governance.log.entries import HoldMatter, RecordErased
 from fedtrace.governance.plan import Purpose
 
 
@@ -170,6 +171,26 @@ def lift_hold(school: School, request: str, *, now: datetime) -> Effect:
     """
     school.vault.holds.lift(request)
     return _settle(school, now)
+
+
+def erase_student(school: School, student: str, *, now: datetime) -> tuple[Erasure, Effect]:
+    """Destroy one student's record, search the files for it, and keep it from coming back.
+
+    An erasure that was cut off is finished by calling again.
+
+    Raises:
+        Refused: R18, the records are under a hold.
+        UnknownStudentError: no record of this student is here.
+        TimeoutError: another process is reading; the record is unreadable already: repeat it.
+        Corrupt: bytes of the record are still in the files.
+        OSError: it cannot be written.
+    """
+    if school.vault.token_of(student) is None and school.vault.is_erased(student):
+        return school.vault.finish_erasure(student), _settle(school, now)
+    token = school.vault.find(student)
+    entry = RecordErased(request=new_request())
+    evidence = school.vault.erase(token, external_id=student, entry=entry)
+    return evidence, _settle(school, now)
 
 
 def _settle(school: School, now: datetime) -> Effect:

@@ -37,11 +37,12 @@ from fedtrace.client.vault_tables import (
     open_files,
     requests,
     students,
+    tombstones,
     with_key,
     wrapped_keys,
 )
 from fedtrace.governance.consent import Terms, is_eligible
-from fedtrace.governance.log.entries import ImportCompleted
+from fedtrace.governance.log.entries import ImportCompleted, RecordErased
 from fedtrace.governance.refusals import RefusalCode, Refused
 
 _Item = TypeVar("_Item")
@@ -132,7 +133,7 @@ class Vault:
             entry: what the log will say of this import, staged with it.
 
         Returns:
-            The tokens, in the order of the records.
+            The tokens, in the order of the records; students who were erased are left out.
 
         Raises:
             ValueError: a fold is given that contradicts the one at first import, or
@@ -265,13 +266,38 @@ class Vault:
             past_retention=sum(row.retain_until <= to_utc(now) for row in rows),
         )
 
-    def erase(self, token: str) -> Erasure:
+    def is_erased(self, external_id: str) -> bool:
+        """Whether the record of a student whom the school names so was erased here."""
+        query = select(tombstones.c.hash).where(
+            tombstones.c.hash == self._sealer.tombstone_of(external_id)
+        )
+        with reading(self._engine) as connection:
+            return connection.execute(query).first() is not None
+
+    def finish_erasure(self, external_id: str) -> Erasure:
+        """Empty the journals again after an erasure that another reader held up.
+
+        Raises:
+            TimeoutError: another process is still reading.
+            Corrupt: the student's hash is still in the files.
+        """
+        drop_deleted_pages(self._engine, ("keys", "main"))
+        return require_absent(self.files.directory, [self._sealer.hash_of(external_id)])
+
+    def erase(
+        self, token: str, *, external_id: str | None = None, entry: RecordErased | None = None
+    ) -> Erasure:
         """Destroy one student's key and record, and search the files for what might be left.
 
         The order is the point: the key first and on its own, so that from then on the record is
         unreadable whatever happens; then the row; then the journals, which keep deleted pages
         until they are emptied, and the free pages. When the journals could not be emptied,
         calling again empties them, whatever it finds of the student.
+
+        Args:
+            token: the student's.
+            external_id: the school's own number; later imports leave that student out.
+            entry: what the log will say of it, staged with the deletion of the row.
 
         Raises:
             Refused: R18, the records are under a hold.
@@ -292,8 +318,13 @@ class Vault:
         with writing(self._engine) as connection:
             connection.execute(delete(wrapped_keys).where(wrapped_keys.c.token == token))
         with writing(self._engine) as connection:
+            if external_id is not None:
+                grave = {"hash": self._sealer.tombstone_of(external_id)}
+                connection.execute(insert(tombstones).on_conflict_do_nothing(), grave)
             for table in (students, consents, requests):
                 connection.execute(delete(table).where(table.c.token == token))
+            if entry is not None:
+                stage(connection, entry)
         drop_deleted_pages(self._engine, ("keys", "main"))
         needles = [token.encode(), row.external_id_hash, *pieces(row.record)]
         if wrapped_key is not None:
@@ -307,6 +338,9 @@ class Vault:
         common: Mapping[str, object],
         folds: Mapping[str, Fold],
     ) -> list[str]:
+        records = self._without_erased(connection, records)
+        if not records:
+            return []
         hashes = [self._sealer.hash_of(record.external_id) for record in records]
         query = select(students.c.external_id_hash, students.c.token, students.c.fold)
         query = query.where(students.c.external_id_hash.in_(hashes))
@@ -342,6 +376,15 @@ class Vault:
         )
         connection.execute(upsert, list(rows.values()))
         return [known[hashed][0] for hashed in hashes]
+
+    def _without_erased(
+        self, connection: Connection, records: Sequence[StudentRecord]
+    ) -> Sequence[StudentRecord]:
+        """An export of last week still has the student who was erased yesterday."""
+        graves = set(connection.execute(select(tombstones.c.hash)).scalars())
+        if not graves:
+            return records
+        return [r for r in records if self._sealer.tombstone_of(r.external_id) not in graves]
 
 
 def _draw_fold() -> Fold:

@@ -71,6 +71,12 @@ cohorts = Table(
     Column("frozen_at", DateTime, nullable=False),
 )
 
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+)
+
 unlogged = Table(
     "unlogged",
     metadata,

@@ -2,7 +2,7 @@
 
 Every school witnesses the log of its consortium. It cosigns with the key of its own log, under its
 own log's origin: kind and name of the key differ, so the two signatures cannot be confused
-(docs/adr/0011-schools-witness-the-log.md).
+(docs/adr/0009-schools-witness-the-log.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From privacy events to epsilon, from epsilon to noise, and what an epsilon means in words.
 
-Epsilon is always computed afresh from events, never stored: dp-accounting's privacy loss
+Epsilon is always computed from events, never stored on disk: dp-accounting's privacy loss
 distributions give the number that is printed, Rényi DP a second opinion. Adjacency is
 add-or-remove-one student throughout, and all events are Gaussian releases of sensitivity C to
 which each student came by an independent coin of probability q.

@@ -63,6 +63,7 @@ class ImportReport(BaseModel):
         students: students with at least one interaction.
         skills: skills of the catalogue that occur.
         lines_read_as_cp1252: lines that were not UTF-8.
+        students_erased: of these students, how many were erased here before and left out.
         dry_run: True when nothing was stored.
     """
 
@@ -80,6 +81,7 @@ class ImportReport(BaseModel):
     students: int
     skills: int
     lines_read_as_cp1252: int
+    students_erased: int = 0
     dry_run: bool = False
 
     def lines(self) -> list[str]:
@@ -102,6 +104,8 @@ class ImportReport(BaseModel):
         if self.lines_read_as_cp1252:
             lines.append(f"lines read as CP1252, not UTF-8: {self.lines_read_as_cp1252:,}")
         lines.append(f"students: {self.students:,}; skills: {self.skills:,}")
+        if self.students_erased:
+            lines.append(f"  left out, because they were erased here: {self.students_erased:,}")
         if self.dry_run:
             lines.append("dry run: nothing was stored")
         return lines

@@ -71,6 +71,10 @@ def new(
         content = read_document(catalogue)
         with naming(catalogue):
             skills = load_catalogue(content)
+        plan_file, parameters = out / f"{name}.toml", out / f"{name}.initial.safetensors"
+        for path in (plan_file, parameters):
+            if path.exists():
+                raise FileExistsError(f"{path} is there already")
         first = datetime.now(UTC).replace(microsecond=0)
         drafted, initial = proposed_plan(
             name,
@@ -84,10 +88,6 @@ def new(
             valid_from=first,
             valid_until=first + timedelta(days=days),
         )
-        plan_file, parameters = out / f"{name}.toml", out / f"{name}.initial.safetensors"
-        for path in (plan_file, parameters):
-            if path.exists():
-                raise FileExistsError(f"{path} is there already")
         parameters.write_bytes(initial)
         plan_file.write_text(toml_of(drafted), encoding="utf-8")
     print_lines(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -262,6 +263,37 @@ def cohort_proof(
         write_private(out, proof.to_bytes())
     print_lines(f"the proof is in {out}")
     say_next(f"fedtrace audit cohort-proof {out} --charter charter.json says what it shows")
+
+
+@app.command()
+def erase(
+    student: Student,
+    home: Home,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="It cannot be undone, and that is understood.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Destroy one student's record and consents, and keep later imports from bringing them back."""
+    from fedtrace.client.home import open_school
+    from fedtrace.client.students import erase_student
+
+    now = datetime.now(UTC)
+    with plain_errors(), open_school(home) as opened:
+        if not yes:
+            raise ValueError(
+                "an erased record cannot be brought back: check the number, then add --yes."
+            )
+        evidence, effect = erase_student(opened, student, now=now)
+    if json:
+        print_json({"erased_at": now.isoformat(), **asdict(evidence)})
+        return
+    print_lines(
+        f"erased: {evidence.files} files with {evidence.searched_bytes:,} bytes were searched, and "
+        f"nothing of the record is left; {effect.sentence}\nwhat models learnt from this student "
+        "before is bounded by the plans' epsilon; it cannot be taken out of them"
+    )
+    say_next("erase the student in your backups of keys.db too: keep those for a short time only")
 
 
 @app.command()

@@ -117,6 +117,13 @@ class ConsentChanged(Entry):
     expired: SizeBucket
 
 
+class RecordErased(Entry):
+    """One student's record was destroyed, and the files searched for it in vain."""
+
+    type = "record.erased"
+    request: RequestToken
+
+
 class HoldPlaced(Entry):
     """Records of one student, or of all, may neither be used nor erased."""
 
@@ -152,6 +159,7 @@ SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
     OrderRefused,
     KillSwitchChanged,
     ConsentChanged,
+    RecordErased,
     HoldPlaced,
     HoldLifted,
     AccessGiven,

@@ -7,7 +7,7 @@
     tile/1/000.p/1                the root of each full tile below
     tile/entries/000, ...         the entries, each after its length in 2 bytes, big-endian
 
-The log itself stays one file of lines (docs/adr/0010-tiles-are-an-export.md); this is how it is
+The log itself stays one file of lines (docs/adr/0008-tiles-are-an-export.md); this is how it is
 handed to somebody else, and how a copy comes back.
 """
 

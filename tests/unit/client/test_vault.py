@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 from support.consents import consent_record
 
 from fedtrace.client.sealing import StudentRecord
@@ -238,6 +239,63 @@ def test_a_student_who_comes_back_after_erasure_is_somebody_new(vault: Vault) ->
     vault.erase(token)
     (new,) = add(vault, [record("a")])
     assert new != token
+
+
+def test_an_erased_student_does_not_come_back_with_an_old_export(
+    vault: Vault, tmp_path: Path
+) -> None:
+    keep, goes = add(vault, [record("keep"), record("goes")])
+    hashed = vault._sealer.hash_of("goes")
+    assert hashed in all_bytes(tmp_path)
+    vault.erase(goes, external_id="goes")
+    assert vault.is_erased("goes")
+    assert not vault.is_erased("keep")
+    assert add(vault, [record("goes"), record("keep"), record("goes")]) == (keep,)
+    assert add(vault, [record("goes")]) == ()
+    assert len(vault) == 1
+    assert hashed not in all_bytes(tmp_path)
+    assert vault.finish_erasure("goes").files >= 2
+
+
+class Died(BaseException):
+    """As final for the code under test as a power cut."""
+
+
+@pytest.mark.parametrize("at", range(1, 9))
+def test_an_erasure_that_dies_anywhere_can_be_finished(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = Vault(tmp_path / "vault", KEY)
+    (token,) = add(vault, [record("goes", 100)])
+    count = 0
+
+    def tick(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count == at:
+            raise Died
+
+    engine = vault.files.engine
+    event.listen(engine, "before_cursor_execute", tick)
+    event.listen(engine, "commit", tick)
+    monkeypatch.setattr("fedtrace.client.vault.drop_deleted_pages", tick)
+    try:
+        vault.erase(token, external_id="goes")
+    except Died:
+        assert count == at
+    vault.close()
+    monkeypatch.undo()
+
+    again = Vault(tmp_path / "vault", KEY)
+    left = again.token_of("goes")
+    if left is None:
+        assert again.is_erased("goes")
+        again.finish_erasure("goes")
+    else:
+        again.erase(left, external_id="goes")
+    assert token.encode() not in all_bytes(tmp_path)
+    assert again.is_erased("goes")
+    again.close()
 
 
 # --- cohorts ----------------------------------------------------------------------------------

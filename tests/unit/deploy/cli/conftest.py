@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 from support.town import Run, Town, make_town, town_at
-from typer.testing import CliRunner
+from typer.main import get_command
 
 from fedtrace.deploy.cli.main import app
 
@@ -16,10 +16,10 @@ from fedtrace.deploy.cli.main import app
 @pytest.fixture(scope="session")
 def run() -> Run:
     """Type a command; whatever happens, no traceback comes out."""
-    runner = CliRunner()
+    runner, command = CliRunner(), get_command(app)
 
     def invoke(*arguments: object) -> Result:
-        result = runner.invoke(app, [str(argument) for argument in arguments])
+        result = runner.invoke(command, [str(argument) for argument in arguments])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.output
         return result
 

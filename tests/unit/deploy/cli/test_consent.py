@@ -158,3 +158,26 @@ def test_holds_by_name(run: Run, town: Town) -> None:
     ):
         result = run("school", "hold", "place", *at_home, *extra)
         assert (result.exit_code, sentence in one_sentence(result)) == (2, True)
+
+
+def test_a_student_is_erased_for_good(run: Run, town: Town) -> None:
+    at_home = ("--home", town.home)
+    assert "add --yes" in run("school", "erase", "pupil-0", *at_home).stderr
+    assert run("school", "erase", "nobody", *at_home, "--yes").exit_code == 2
+    held = run(
+        "school", "hold", "place", *at_home, "--matter", "litigation", "--student", "pupil-1"
+    )
+    assert held.exit_code == 0
+    refused = run("school", "erase", "pupil-1", *at_home, "--yes")
+    assert refused.exit_code == 3
+    erased = run("school", "erase", "pupil-0", *at_home, "--yes")
+    assert erased.exit_code == 0, erased.output
+    assert "nothing of the record is left" in erased.stdout
+    again = json.loads(run("school", "erase", "pupil-0", *at_home, "--yes", "--json").stdout)
+    assert again["files"] >= 2
+    imported = run("school", "import", town.export, *town.import_options())
+    assert "left out, because they were erased here: 1" in imported.stdout
+    status = json.loads(run("school", "status", *at_home, "--json").stdout)
+    assert sum(status["students"].values()) == 4
+    assert b"record.erased" in (town.home / "log" / "entries.jsonl").read_bytes()
+    assert b"pupil" not in (town.home / "log" / "entries.jsonl").read_bytes()
