@@ -244,12 +244,18 @@ class SchoolStore:
             if row is None:
                 return None
             stored = select(_replies.c.name).where(_replies.c.reservation == row.id).limit(1)
+            # While an entry is open nothing has left: `commit` comes before the answer goes.
+            may_have_left = (_ledger.c.plan_digest == plan_digest) & (
+                (_ledger.c.id != row.id) | (_ledger.c.state != "reserved")
+            )
+            used = select(_ledger.c.order_digest).where(may_have_left, _ledger.c.round == row.round)
             return AnsweredRound(
                 round=row.round,
                 kind=row.kind,
                 order_digest=row.order_digest,
                 checkpoint_digest=row.checkpoint_digest,
                 reply_stored=connection.execute(stored).first() is not None,
+                used_orders=frozenset(connection.execute(used).scalars()),
             )
 
     def newest_entry_at(self) -> datetime | None:

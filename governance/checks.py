@@ -192,7 +192,11 @@ def require_logged_order(question: Question) -> None:
 
 
 def require_round_not_answered(question: Question) -> None:
-    """R10: rounds only rise; the newest one may be asked again with the very same model."""
+    """R10: rounds only rise; the newest one may be asked again with the very same model.
+
+    Not under an order that was answered before: one order is one mask, and the difference of two
+    contributions under one mask wears none.
+    """
     last, order = question.state.last_round, question.order
     if last is None or order.round > last.round:
         return
@@ -201,7 +205,7 @@ def require_round_not_answered(question: Question) -> None:
         order.kind,
         order.checkpoint_digest,
     )
-    if not asked_again:
+    if not asked_again or question.order_digest in last.used_orders:
         raise Refused(RefusalCode.R10)
 
 

@@ -13,7 +13,8 @@ goes on where it stopped. A round that this school has answered is asked for aga
   answer, or this school crashed before it had one): `Allowed`, as one more release that is
   paid for like any other. The budget bounds how often, and at its end the answer is R11.
 
-Anything else about an answered round is R10.
+Anything else about an answered round is R10: above all an order that was answered once and has
+been replaced since, whose masks are used up.
 """
 
 from __future__ import annotations

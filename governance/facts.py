@@ -65,6 +65,8 @@ class AnsweredRound:
         order_digest: the order that asked.
         checkpoint_digest: the model that came with it.
         reply_stored: the answer is on disk and can be sent again.
+        used_orders: orders of this round under which an answer may have left. Masks follow from
+            the order, so a second answer under one of them would be masked like the first.
     """
 
     round: int
@@ -72,6 +74,7 @@ class AnsweredRound:
     order_digest: str
     checkpoint_digest: str
     reply_stored: bool
+    used_orders: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

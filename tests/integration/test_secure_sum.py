@@ -317,6 +317,35 @@ def test_an_earlier_round_is_never_unmasked_again(federation: Federation) -> Non
     check_consortium(federation.workspace)
 
 
+def test_no_two_contributions_ever_leave_under_one_mask(federation: Federation) -> None:
+    """An order that a newer attempt has replaced: its masks are used up, its answer is gone.
+
+    Answered again, the difference of both answers would be the school's own, without any mask.
+    """
+    contributions: list[Delivery] = []
+    lost = {OTHER: 1, BAD: 1}
+    answers: list[Message] = []
+
+    def first_attempt_fails(delivery: Delivery) -> Iterable[Message]:
+        stage = stage_of(delivery)
+        if stage == "agree" and lost[delivery.school]:
+            lost[delivery.school] = 0
+            return []
+        answer = delivery.handed_over()
+        if delivery.school == OTHER and stage == "contribute":
+            contributions.append(delivery)
+            if len(contributions) == 2:
+                answers.append(contributions[0].handed_over())
+        return [answer]
+
+    faults = {(BAD, 1): first_attempt_fails, (OTHER, 1): first_attempt_fails}
+    federation.run("distributed", wire=Wire(federation, faults=faults))
+    assert len({delivery.order.nonce for delivery in contributions}) == 2
+    (answer,) = answers
+    notice = RefusalNotice.from_bytes(unverified_payload(parts_of(answer)["refusal"], REFUSAL_TYPE))
+    assert str(notice.code) == "R10"
+
+
 def test_the_same_order_again_reveals_nothing_new(federation: Federation) -> None:
     """An aggregator that died asks again; every stage gives the same bytes."""
     answers: dict[str, list[dict[str, bytes]]] = {}

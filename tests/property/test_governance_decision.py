@@ -83,6 +83,7 @@ answered_rounds = st.none() | st.builds(
     order_digest=st.just(OTHER_DIGEST),
     checkpoint_digest=st.sampled_from([MODEL_DIGEST, OTHER_DIGEST]),
     reply_stored=st.booleans(),
+    used_orders=st.just(frozenset()),
 )
 
 
@@ -199,6 +200,7 @@ def test_only_the_very_same_order_is_repeated(round_number: int, last: int, stor
             order_digest=digest,
             checkpoint_digest=OTHER_DIGEST,
             reply_stored=stored,
+            used_orders=frozenset(),
         )
         decision = Scene(order=changes, state={"last_round": answered}).decide()
         assert isinstance(decision, Repeat) == (stored and digest == order.digest())

@@ -79,6 +79,25 @@ def test_a_crash_leaves_the_round_spent(store: SchoolStore, tmp_path: Path) -> N
     after.close()
 
 
+def test_an_order_is_used_up_once_its_answer_may_have_left(store: SchoolStore) -> None:
+    def used() -> frozenset[str]:
+        last = store.last_round(PLAN)
+        assert last is not None
+        return last.used_orders
+
+    first = reserve(store)
+    assert used() == set()
+    store.commit(first, reply={"manifest": b"m"})
+    assert used() == {"sha256:1"}
+    reserve(store, order="sha256:2")
+    assert used() == {"sha256:1"}
+    reserve(store, order="sha256:2")  # it crashed before; after a second crash nobody is sure
+    assert used() == {"sha256:1", "sha256:2"}
+    moved = [row | {"order_digest": "sha256:3", "round": 2} for row in store.ledger_rows()[:1]]
+    store.add_ledger_rows(moved)  # its answer stayed in another database
+    assert used() == {"sha256:3"}
+
+
 def test_rounds_of_a_plan_never_go_back(store: SchoolStore) -> None:
     assert store.last_round(PLAN) is None
     reserve(store, replace(EVENT, round=3))

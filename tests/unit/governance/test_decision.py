@@ -40,6 +40,7 @@ def answered(round_number: int, **changes: Any) -> AnsweredRound:
         order_digest=OTHER_DIGEST,
         checkpoint_digest=MODEL_DIGEST,
         reply_stored=True,
+        used_orders=frozenset({OTHER_DIGEST}),
     )
     return replace(last, **changes)
 
@@ -434,9 +435,19 @@ def test_a_new_order_for_the_newest_round_with_the_same_model_is_one_more_releas
 
 def test_a_school_that_crashed_before_it_had_an_answer_may_answer_and_pays_again() -> None:
     order = order_for(plan_with(), later_round(3))
-    last = answered(3, order_digest=order.digest(), reply_stored=False)
+    last = answered(3, order_digest=order.digest(), reply_stored=False, used_orders=frozenset())
     decision = Scene(order=later_round(3), state={"last_round": last}).decide()
     assert isinstance(decision, Allowed)
+
+
+@pytest.mark.parametrize("newest", ["the same", "a newer one"])
+def test_an_order_under_which_an_answer_may_have_left_is_never_answered_anew(newest: str) -> None:
+    order = order_for(plan_with(), later_round(3))
+    last = answered(3, reply_stored=newest != "the same", used_orders=frozenset({order.digest()}))
+    if newest == "the same":
+        last = replace(last, order_digest=order.digest())
+    decision = Scene(order=later_round(3), state={"last_round": last}).decide()
+    assert decision == Denied.by(RefusalCode.R10)
 
 
 def test_asking_again_and_again_ends_with_the_budget() -> None:
