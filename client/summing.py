@@ -32,7 +32,7 @@ ROWS_PER_BATCH = 128
 """Students in one forward and backward pass: bounds the memory, does not change the result."""
 
 ROWS_PER_CALL = 1024
-"""Students in one float32 sum of the compiled engine; such sums are added in float64."""
+"""Students in one call of the compiled engine: bounds the memory, does not change the result."""
 
 ENGINE_VARIABLE = "FEDTRACE_ENGINE"
 """``torch`` in this environment variable keeps the compiled engine out."""

@@ -6,6 +6,11 @@ students is ever laid out (Lee and Kifer 2021, "Scaling up Differentially Privat
 Fast Per-Example Gradient Clipping"; Bu et al. 2023, "Differentially Private Optimization on Large
 Model at Small Cost", where it is called book-keeping).
 
+Whatever the gradients' own dtype, norms and sums over students are float64. In float32 the norm of
+a million entries comes out a thousandth too small, and one student more can change how thousands of
+others round (Casacuberta et al. 2022, "Widespread Underestimation of Sensitivity in Differentially
+Private Libraries and How to Fix It").
+
 Here: the order of work, and embeddings, which keep only the rows that a student touched. Dense
 layers are in ``fedtrace.privacy.products``.
 """
@@ -93,7 +98,7 @@ class Book(ABC):
 
     @abstractmethod
     def totals(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each parameter with its clipped sum so far."""
+        """Each parameter with its clipped sum so far, float64."""
 
     def _open(self, tensor: Tensor) -> None:
         if self.students is not None:
@@ -110,7 +115,7 @@ class EmbeddingBook(Book):
     def __init__(self, name: str, layer: nn.Embedding) -> None:
         super().__init__(name)
         self._layer = layer
-        self._total = torch.zeros_like(layer.weight, requires_grad=False)
+        self._total = torch.zeros_like(layer.weight, dtype=torch.float64, requires_grad=False)
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -145,14 +150,14 @@ class EmbeddingBook(Book):
         return True
 
     def squared_norms(self, students: int) -> Tensor:
-        """[student], in the batch's order."""
-        squared = self._rows.new_zeros(students)
-        row_norms = torch.linalg.vector_norm(self._rows, dim=1)
+        """float64 [student], in the batch's order."""
+        squared = self._rows.new_zeros(students, dtype=torch.float64)
+        row_norms = torch.linalg.vector_norm(self._rows, dim=1, dtype=torch.float64)
         return squared.index_add_(0, self._owner, row_norms.square())
 
     def add(self, factors: Tensor) -> None:
         """Add every student times their factor; [student], in the batch's order."""
-        self._total.index_add_(0, self._row, _scaled(self._rows, factors[self._owner]))
+        self._total.index_add_(0, self._row, _scaled(self._rows.double(), factors[self._owner]))
 
     def totals(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The table's clipped sum."""

@@ -24,7 +24,7 @@ BLOCK_ENTRIES = 2**16
 """Numbers in one block of students' gradients: as many as stay in a core's own cache."""
 
 ROUNDING_UNITS = 64
-"""A norm is taken to be too small by up to this many units of its last place, and raised by it."""
+"""A norm is raised by so many units of the gradients' last place: scaling them rounds too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,9 @@ class ClippedSum:
     """What one pass over a batch of students gives.
 
     Attributes:
-        total: float32 [parameters] in the order of ``module.parameters()``, of the parameters'
-            dtype; still secret: without noise it may be one student's gradient.
-        norms: float [student], L2 norms before the clip; secret. Infinite or NaN marks a student
+        total: float64 [parameters] in the order of ``module.parameters()``; still secret: without
+            noise it may be one student's gradient.
+        norms: float64 [student], L2 norms before the clip; secret. Infinite or NaN marks a student
             who was left out.
     """
 
@@ -49,9 +49,11 @@ class ClippedSumEngine:
     """Computes clipped sums for one module of embeddings, linear layers and LSTMs.
 
     Guarantees:
-        Adding or removing one student changes ``total`` by a vector of L2 norm at most C, up to the
-        rounding of sums in the parameters' dtype, as long as a student's loss depends on no other
-        student. The module's parameters, gradients, hooks and buffers are left as they were.
+        Adding or removing one student changes ``total`` by a vector of L2 norm at most C, as long
+        as a student's loss depends on no other student: up to the rounding of sums of students in
+        float64 (students^2 * 2^-52 * C), and of the others' gradients where a different batch
+        takes matrix products in another order (some units of their last place). The module's
+        parameters, gradients, hooks and buffers are left as they were.
 
     | student                              | contributes                                     |
     | ------------------------------------ | ----------------------------------------------- |
@@ -113,7 +115,10 @@ class ClippedSumEngine:
         with torch.no_grad():
             norms = _clip_and_sum(settled, rows, students, clipping_norm, self._parameters[0])
         sums = {id(parameter): total for book in settled for parameter, total in book.totals()}
-        parts = [sums.get(id(p), torch.zeros_like(p)).flatten() for p in self._parameters]
+        parts = [
+            sums.get(id(p), torch.zeros_like(p, dtype=torch.float64)).flatten()
+            for p in self._parameters
+        ]
         return ClippedSum(total=torch.cat(parts).detach().cpu().numpy(), norms=norms.cpu().numpy())
 
 
@@ -123,7 +128,7 @@ def _clip_and_sum(
     """Fill the books' totals; returns the norms, [student] in the batch's order."""
     embeddings = [book for book in books if isinstance(book, EmbeddingBook)]
     products = [book for book in books if isinstance(book, ProductBook)]
-    squared = like.new_zeros(students)
+    squared = like.new_zeros(students, dtype=torch.float64)
     for embedding in embeddings:
         squared += embedding.squared_norms(students)
     squared = rows.sorted(squared).clone()
@@ -135,7 +140,7 @@ def _clip_and_sum(
         blocks = [book.block(first, last) for book in products]
         for book, block in zip(products, blocks, strict=True):
             squared[first:last] += book.squared_norms(block)
-        factors[first:last] = _clip_factors(squared[first:last].sqrt(), clipping_norm)
+        factors[first:last] = _clip_factors(squared[first:last].sqrt(), clipping_norm, like.dtype)
         for book, block in zip(products, blocks, strict=True):
             book.add(block, factors[first:last])
     for embedding in embeddings:
@@ -143,9 +148,9 @@ def _clip_and_sum(
     return rows.unsorted(squared).sqrt()
 
 
-def _clip_factors(norms: Tensor, clipping_norm: float) -> Tensor:
+def _clip_factors(norms: Tensor, clipping_norm: float, dtype: torch.dtype) -> Tensor:
     """min(1, C / norm), and 0 for a norm that is not finite; there is no 0 / 0."""
-    upper = norms * (1 + ROUNDING_UNITS * torch.finfo(norms.dtype).eps)
+    upper = norms * (1 + ROUNDING_UNITS * torch.finfo(dtype).eps)
     factors = clipping_norm / upper.clamp(min=clipping_norm)
     return torch.where(upper.isfinite(), factors, 0.0)
 

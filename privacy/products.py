@@ -47,12 +47,12 @@ class ProductBook(Book):
         return self._total.numel()
 
     def block(self, first: int, last: int) -> Tensor:
-        """[last - first, out, in]: G of these students, valid until the next block is asked for."""
+        """[last - first, in, out], float64: G of these students, until the next block is asked."""
         used = self._used[first]  # students come longest first, so it bounds the others too
         gradients, inputs = self._gradients[first:last, :used], self._inputs[first:last, :used]
         block: Tensor = self._workspace.take("block", (last - first, *self._total.shape), inputs)
         torch.bmm(inputs.transpose(1, 2), gradients, out=block)
-        return block
+        return block.double()
 
     def squared_norms(self, block: Tensor) -> Tensor:
         """[student]: a row counts once for each parameter whose gradient it is."""
@@ -77,7 +77,8 @@ class ProductBook(Book):
     def _keep(self, gradients: Tensor, inputs: Tensor, used: Sequence[int]) -> None:
         """Take both sides, students in working order; ``used`` is each one's last position."""
         self._gradients, self._inputs, self._used = gradients, inputs, used
-        self._total = inputs.new_zeros(inputs.shape[2], gradients.shape[2])
+        size = (inputs.shape[2], gradients.shape[2])
+        self._total = inputs.new_zeros(size, dtype=torch.float64)
 
 
 class LinearBook(ProductBook):

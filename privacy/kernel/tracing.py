@@ -128,8 +128,8 @@ class TracingKernel:
         """The sum of the students' gradients, each clipped to norm C.
 
         Args:
-            parameters: float32 or float64 [parameters], in the order of the shape; the result has
-                the same dtype.
+            parameters: float32 or float64 [parameters], in the order of the shape; the norms have
+                the same dtype, the sum is float64.
             skills: int32 [interactions].
             correct: int8 [interactions], 0 or 1.
             offsets: int64 [students + 1]; student i owns ``offsets[i]:offsets[i + 1]``.
@@ -150,7 +150,7 @@ class TracingKernel:
         given = self._require_features(features, len(skills), vector.dtype)
         # The library walks through memory, so that every row must lie behind the one before.
         arrays = [np.ascontiguousarray(part) for part in (offsets, skills, correct, given, vector)]
-        total = np.empty_like(vector)
+        total = np.empty(vector.shape, dtype=np.float64)
         norms = np.empty(len(offsets) - 1, dtype=vector.dtype)
         offsets_, skills_, correct_, features_, parameters_ = (part.ctypes.data for part in arrays)
         shape = self._shape

@@ -21,8 +21,7 @@ inline Buffer<Student> working_order(const Task& task) {
 
 template <typename T>
 void clipped_sum(const Task& task) {
-  T* flat = static_cast<T*>(task.total);
-  std::fill_n(flat, task.size, T(0));
+  std::fill_n(task.total, task.size, 0.0);
   std::fill_n(static_cast<T*>(task.norms), task.students, T(0));
   const Buffer<Student> students = working_order(task);
   if (students.empty()) return;
@@ -42,5 +41,5 @@ void clipped_sum(const Task& task) {
   });
   for (int64_t thread = 1; thread < threads; ++thread) totals[0]->add(*totals[thread]);
   totals[0]->add_postponed(network);
-  totals[0]->write(network, flat);
+  totals[0]->write(network, task.total);
 }

@@ -126,31 +126,33 @@ struct Network {
 // Answers that are multiplied out at once.
 constexpr int64_t kBlock = 240;
 
-// The clipped sum of the students that one thread has worked through, in the filled shapes.
+// The clipped sum of the students that one thread has worked through, in the filled shapes. In double
+// whatever T is: in float one student more can make thousands of others round upwards, which is more
+// than the clipping norm allows (Casacuberta et al. 2022).
 template <typename T>
 struct Total {
-  Buffer<T> shared;          // [features + 1]
-  Buffer<T> easiness;        // [asked places]
-  Buffer<T> answer;          // [answered places, embedding]
-  Buffer<T> onto_input;      // [gates, embedding], but for what of_answer stands for
-  Buffer<T> of_answer;       // [answered places, gates], see add_postponed
-  Buffer<T> onto_hidden;     // [gates, hidden]
-  Buffer<T> bias;            // [gates]
-  Buffer<T> head;            // [asked places, hidden]
+  Buffer<double> shared;          // [features + 1]
+  Buffer<double> easiness;        // [asked places]
+  Buffer<double> answer;          // [answered places, embedding]
+  Buffer<double> onto_input;      // [gates, embedding], but for what of_answer stands for
+  Buffer<double> of_answer;       // [answered places, gates], see add_postponed
+  Buffer<double> onto_hidden;     // [gates, hidden]
+  Buffer<double> bias;            // [gates]
+  Buffer<double> head;            // [asked places, hidden]
 
   explicit Total(const Network<T>& net)
-      : shared(net.task.feature_count + 1, T(0)),
-        easiness(net.asked.count(), T(0)),
-        answer(net.answer.size(), T(0)),
-        onto_input(net.gates * net.embedding, T(0)),
-        of_answer(net.gates_of_answer.size(), T(0)),
-        onto_hidden(net.gates * net.hidden, T(0)),
-        bias(net.gates, T(0)),
-        head(net.head.size(), T(0)) {}
+      : shared(net.task.feature_count + 1, 0.0),
+        easiness(net.asked.count(), 0.0),
+        answer(net.answer.size(), 0.0),
+        onto_input(net.gates * net.embedding, 0.0),
+        of_answer(net.gates_of_answer.size(), 0.0),
+        onto_hidden(net.gates * net.hidden, 0.0),
+        bias(net.gates, 0.0),
+        head(net.head.size(), 0.0) {}
 
   void add(const Total& other) {
-    const auto add = [](Buffer<T>& to, const Buffer<T>& from) {
-      add_scaled<T>(to.data(), from.data(), to.size(), T(1));
+    const auto add = [](Buffer<double>& to, const Buffer<double>& from) {
+      add_scaled<double>(to.data(), from.data(), to.size(), 1.0);
     };
     add(shared, other.shared);
     add(easiness, other.easiness);
@@ -165,20 +167,20 @@ struct Total {
   // The gradient at the input's weights is linear in the summed gate gradients of each answer. Where
   // students were weighed by pairs of answers it was not multiplied out; now it is, for all at once.
   void add_postponed(const Network<T>& net) {
-    Buffer<T> gates(kBlock * net.gates), input(kBlock * net.embedding);
-    Buffer<T> product(net.gates * net.embedding);
+    Buffer<double> gates(kBlock * net.gates), input(kBlock * net.embedding);
+    Buffer<double> product(net.gates * net.embedding);
     int64_t filled = 0;
     const auto flush = [&] {
-      sum_outer_products<T>(gates.data(), net.gates, net.gates, input.data(), net.embedding,
+      sum_outer_products<double>(gates.data(), net.gates, net.gates, input.data(), net.embedding,
                             net.embedding, filled, product.data(), net.embedding);
-      add_scaled<T>(onto_input.data(), product.data(), product.size(), T(1));
+      add_scaled<double>(onto_input.data(), product.data(), product.size(), 1.0);
       filled = 0;
     };
     for (int64_t place = 0; place < net.answered.count(); ++place) {
-      const T* row = &of_answer[place * net.gates];
+      const double* row = &of_answer[place * net.gates];
       // Where all are zero, who gave this answer was left out, perhaps because of its embedding:
       // 0 times NaN must not come back.
-      if (std::all_of(row, row + net.gates, [](T value) { return value == 0; })) continue;
+      if (std::all_of(row, row + net.gates, [](double value) { return value == 0; })) continue;
       std::copy_n(row, net.gates, &gates[filled * net.gates]);
       std::copy_n(&net.answer[place * net.embedding], net.embedding, &input[filled * net.embedding]);
       if (++filled == kBlock) flush();
@@ -187,7 +189,7 @@ struct Total {
   }
 
   // Write the flat vector, in the order of the parameters and without the filling.
-  void write(const Network<T>& net, T* flat) const {
+  void write(const Network<T>& net, double* flat) const {
     const Task& task = net.task;
     if (task.feature_count > 0)
       std::copy_n(shared.data(), task.feature_count + 1, flat + task.at_shared);

@@ -214,6 +214,20 @@ inline double squared_norm_of_product(const double* left, int64_t left_width, co
   return squares;
 }
 
+// total += factor * values, the sum in double: what others added decides nothing about its rounding.
+template <typename T>
+void add_wide(double* total, const T* values, int64_t count, T factor) {
+  typedef double Wide __attribute__((vector_size(kLanes<T> * sizeof(double))));
+  typedef double Anywhere
+      __attribute__((vector_size(kLanes<T> * sizeof(double)), aligned(sizeof(double)), may_alias));
+  int64_t i = 0;
+  for (; i + kLanes<T> <= count; i += kLanes<T>) {
+    const Vec<T> scaled = load<T>(values + i) * factor;
+    *reinterpret_cast<Anywhere*>(total + i) += __builtin_convertvector(scaled, Wide);
+  }
+  for (; i < count; ++i) total[i] += static_cast<double>(static_cast<T>(values[i] * factor));
+}
+
 // total += factor * values
 template <typename T>
 void add_scaled(T* total, const T* values, int64_t count, T factor) {
@@ -223,13 +237,18 @@ void add_scaled(T* total, const T* values, int64_t count, T factor) {
   for (; i < count; ++i) total[i] += values[i] * factor;
 }
 
-// Sum of squares; `count` is in whole vectors and no more than a few thousand.
+// Sum of squares; `count` is in whole vectors. In T only 16 vectors long: a float that many squares
+// were added to stays behind their sum.
 template <typename T>
 double squared_norm(const T* values, int64_t count) {
-  Vec<T> squares = Vec<T>{};
-  for (int64_t i = 0; i < count; i += kLanes<T>) {
-    const Vec<T> value = load<T>(values + i);
-    squares += value * value;
+  double sum = 0;
+  for (int64_t first = 0; first < count; first += 16 * kLanes<T>) {
+    Vec<T> squares = Vec<T>{};
+    for (int64_t i = first; i < std::min<int64_t>(count, first + 16 * kLanes<T>); i += kLanes<T>) {
+      const Vec<T> value = load<T>(values + i);
+      squares += value * value;
+    }
+    sum += sum_of<T>(squares);
   }
-  return sum_of<T>(squares);
+  return sum;
 }

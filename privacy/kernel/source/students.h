@@ -300,23 +300,23 @@ class Walk {
   }
 
   void add(T factor) {
-    add_scaled(total_.onto_hidden.data(), onto_hidden_.data(), net_.gates * net_.hidden, factor);
+    add_wide<T>(total_.onto_hidden.data(), onto_hidden_.data(), net_.gates * net_.hidden, factor);
     if (!postponed_)
-      add_scaled(total_.onto_input.data(), onto_input_.data(), net_.gates * net_.embedding, factor);
-    add_scaled(total_.bias.data(), onto_bias_.data(), net_.gates, factor);
+      add_wide<T>(total_.onto_input.data(), onto_input_.data(), net_.gates * net_.embedding, factor);
+    add_wide<T>(total_.bias.data(), onto_bias_.data(), net_.gates, factor);
     for (int64_t i = 0; i < answer_count_; ++i) {
-      add_scaled(&total_.answer[answers_[i] * net_.embedding], &onto_answer_[i * net_.embedding],
+      add_wide<T>(&total_.answer[answers_[i] * net_.embedding], &onto_answer_[i * net_.embedding],
                  net_.embedding, factor);
       if (postponed_)
-        add_scaled(&total_.of_answer[answers_[i] * net_.gates],
+        add_wide<T>(&total_.of_answer[answers_[i] * net_.gates],
                    &of_answer_[i * net_.gates_distance], net_.gates, factor);
     }
     for (int64_t i = 0; i < skill_count_; ++i) {
-      add_scaled(&total_.head[skills_[i] * net_.hidden], &onto_head_[i * net_.hidden], net_.hidden,
+      add_wide<T>(&total_.head[skills_[i] * net_.hidden], &onto_head_[i * net_.hidden], net_.hidden,
                  factor);
-      total_.easiness[skills_[i]] += factor * onto_easiness_[i];
+      total_.easiness[skills_[i]] += static_cast<double>(factor * onto_easiness_[i]);
     }
-    add_scaled<T>(total_.shared.data(), onto_shared_.data(), task_.feature_count + 1, factor);
+    add_wide<T>(total_.shared.data(), onto_shared_.data(), task_.feature_count + 1, factor);
   }
 
   const Network<T>& net_;

@@ -27,7 +27,7 @@ struct Task {
   int64_t size;           // of the vector
 
   const void* parameters;  // [size] reals
-  void* total;             // [size] reals, written
+  double* total;           // [size], written; in double whatever the reals are
   void* norms;             // [students] reals, written
 
   double clipping_norm;

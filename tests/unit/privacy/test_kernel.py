@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,35 @@ def test_float32_agrees_with_the_engine_in_torch(
     given = subject(architecture, dtype=torch.float32, embedding_size=24, hidden_size=40)
     ours = given.compiled(0.5, instruction_set=instruction_set)
     theirs = given.in_torch(0.5)
-    assert ours.total.dtype == np.float32
+    assert ours.total.dtype == np.float64
     assert close(ours.norms, theirs.norms, 5e-6)
     assert close(ours.total, theirs.total, 2e-5)
+
+
+@pytest.mark.parametrize("instruction_set", instruction_sets())
+@pytest.mark.parametrize("architecture", TRACING)
+def test_a_student_moves_a_float32_sum_of_others_by_their_own(
+    architecture: TracingArchitecture, instruction_set: InstructionSet
+) -> None:
+    """The sum does not round, and what others give moves by units of its own last place at most.
+
+    A sum in float32 would round to 3e-8 here, and worse with every student more.
+    """
+    students = made_up_students((*LENGTHS, *[30, 4] * 40), skills=SKILLS)
+    given = Subject.made_up(
+        students, architecture=architecture, skills=SKILLS, dtype=torch.float32, hidden_size=9
+    )
+
+    def total(chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        few = replace(given, students=students.select(chosen))
+        return few.compiled(0.05, instruction_set=instruction_set).total
+
+    everybody = np.arange(len(students))
+    whole = total(everybody)
+    assert np.abs(whole).max() > 0.5
+    for one in (2, 7, 40):
+        rest = whole - total(everybody[one : one + 1])
+        assert np.abs(rest - total(np.delete(everybody, one))).max() < 2e-8
 
 
 def test_a_long_student_beside_short_ones() -> None:
