@@ -28,10 +28,10 @@ from fedtrace.client.ingest.lines import open_bytes
 from fedtrace.client.ingest.mapping import Columns
 from fedtrace.client.ingest.mapping import Mapping as ColumnMapping
 from fedtrace.client.ingest.report import Merged, Reason, Rejections
-from fedtrace.client.ingest.source import Row, Source, first_known
+from fedtrace.client.ingest.source import Row, Source, first_known, in_batches
 
-MAX_OPEN = 1_000_000
-"""Attempts that may wait for the other half of their answer."""
+MAX_ATTEMPTS = 1_000_000
+"""Of one file; each is kept in mind until the end, because its other half may come last."""
 
 _RULES = ColumnMapping(
     columns=Columns(
@@ -71,7 +71,7 @@ class Caliper:
         """Open a file of events or envelopes, plain or compressed.
 
         Raises:
-            ValueError: it is not JSON, or too many attempts wait for their other half.
+            ValueError: it is not JSON, or has too many attempts or events.
             OSError: it cannot be read.
         """
         with open_bytes(path) as stream:
@@ -117,6 +117,9 @@ class _Grades:
         return self._events.lines_as_cp1252
 
     def __iter__(self) -> Iterator[tuple[Sequence[int], list[Row]]]:
+        return in_batches(self._rows())
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
         for line, event in self._events:
             self._dropped.see(event)
             kind = text(event, "type")
@@ -131,10 +134,9 @@ class _Grades:
                 self._rejections.passed[Merged.NO_ANSWER] += 1
             else:
                 yield from self._see_grade(line, event)
-            if len(self._items) + len(self._waiting) > MAX_OPEN:
+            if max(len(self._items), len(self._verdicts)) > MAX_ATTEMPTS:
                 raise ValueError(
-                    f"more than {MAX_OPEN:,} attempts wait for their grade or their item: export "
-                    "a shorter time"
+                    f"the file has more than {MAX_ATTEMPTS:,} attempts: export a shorter time"
                 )
         for attempt, grade in self._waiting.items():
             yield from self._joined(grade, self._items.get(attempt))
@@ -157,7 +159,7 @@ class _Grades:
         if (before.student, before.skill) != (half.student, half.skill):
             self._items[short_digest(attempt)] = _Half("", "", "")
 
-    def _see_grade(self, line: int, event: Event) -> Iterator[tuple[Sequence[int], list[Row]]]:
+    def _see_grade(self, line: int, event: Event) -> Iterator[tuple[int, Row]]:
         attempt = member(event, "object")
         name = identifier(attempt)
         verdict = _verdict(event)
@@ -187,9 +189,7 @@ class _Grades:
         else:
             yield from self._joined(grade, None)
 
-    def _joined(
-        self, grade: _Half, item: _Half | None
-    ) -> Iterator[tuple[Sequence[int], list[Row]]]:
+    def _joined(self, grade: _Half, item: _Half | None) -> Iterator[tuple[int, Row]]:
         """The answer of which a grade is one half."""
         student = grade.student or (item.student if item else "")
         skill = grade.skill
@@ -198,8 +198,8 @@ class _Grades:
         if not student or not skill:
             self._rejections.add(Reason.GRADE_WITHOUT_ITEM, grade.line)
             return
-        time = item.time if item else grade.time
-        yield (grade.line,), [(student, skill, grade.verdict, time)]
+        time = (item.time if item else "") or grade.time
+        yield grade.line, (student, skill, grade.verdict, time)
 
 
 def _verdict(event: Event) -> str:

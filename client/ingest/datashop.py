@@ -19,7 +19,7 @@ from fedtrace.client.ingest.mapping import Answers, Columns
 from fedtrace.client.ingest.mapping import Mapping as ColumnMapping
 from fedtrace.client.ingest.report import Merged, Rejections
 from fedtrace.client.ingest.sheet import Sheet
-from fedtrace.client.ingest.source import Row, Source, first_known
+from fedtrace.client.ingest.source import Row, Source, first_known, in_batches
 
 STUDENT = "Anon Student Id"
 DELIMITER = "\t"
@@ -27,6 +27,7 @@ DELIMITER = "\t"
 _STEP_ANSWERS = ("First Attempt", "Correct First Attempt")
 _STEP_ORDERS = ("First Transaction Time", "Step Start Time")
 _OUTCOME, _ATTEMPT, _TIME = "Outcome", "Attempt At Step", "Time"
+_SAMPLE = "Sample"
 _JOINT = "~~"
 _NOTHING = "."
 _KC = re.compile(r"KC(?: Model)? ?\((?P<model>.+)\)")
@@ -69,7 +70,8 @@ class DataShop:
         """Open an export, plain or compressed.
 
         Raises:
-            ValueError: columns are missing, or the model is; the sentence lists the models.
+            ValueError: columns are missing, or the model is, whose sentence lists the models; or
+                there is more than one sample.
             OSError: the file cannot be read.
         """
         with open_bytes(path) as stream:
@@ -100,6 +102,11 @@ class _Steps:
         self._has_attempt = attempt is not None
         # Without a number of the attempt the order stands in its place, unread.
         self._places.append(sheet.place(attempt or order))
+        # A step that is in two samples comes twice; without that column the order stands there too.
+        self._places.append(sheet.place(_SAMPLE if _SAMPLE in sheet.header else order))
+        self._sample: str | None = None
+        if _SAMPLE in sheet.header:
+            self.kept["sample"] = _SAMPLE
         self._places += [place for place, name in enumerate(sheet.header) if name == skill]
         read = set(self.kept.values())
         self.dropped = tuple(name for name in sheet.header if name not in read)
@@ -110,14 +117,29 @@ class _Steps:
         return self._sheet.lines_as_cp1252
 
     def __iter__(self) -> Iterator[tuple[Sequence[int], list[Row]]]:
+        return in_batches(self._rows())
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
         for line, fields in self._sheet.rows(self._places):
-            student, answer, order, attempt, *components = map(_text, fields)
+            student, answer, order, attempt, sample, *components = map(_text, fields)
+            if "sample" in self.kept:
+                self._require_one_sample(sample)
             if self._has_attempt and attempt != "1":
-                self._rejections.passed[Merged.LATER_ATTEMPT] += 1
+                why = Merged.LATER_ATTEMPT if attempt else Merged.NO_ANSWER
+                self._rejections.passed[why] += 1
                 continue
             names = [part.strip() for text in components for part in text.split(_JOINT)]
             skill = first_known(names, self._skills)
-            yield (line,), [(student, skill, answer, order)]
+            yield line, (student, skill, answer, order)
+
+    def _require_one_sample(self, sample: str) -> None:
+        if self._sample is None:
+            self._sample = sample
+        if sample != self._sample:
+            raise ValueError(
+                "the file has rows of more than one DataShop sample, so that one answer may stand "
+                "in it twice: export one sample"
+            )
 
 
 def _text(field: str) -> str:

@@ -10,6 +10,8 @@ from fedtrace.client.ingest.events import Event
 
 MAX_NAMES = 200
 OTHER = "other names"
+MAX_SEEN = 10_000_000
+"""Identifiers of one file: about a gigabyte."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z@_][A-Za-z0-9_-]{0,39}")
 
@@ -56,12 +58,18 @@ class Seen:
         self._digests: set[bytes] = set()
 
     def again(self, identifier: str) -> bool:
-        """Whether this one came before; it has, from now on. "" never does."""
+        """Whether this one came before; it has, from now on. "" never does.
+
+        Raises:
+            ValueError: there are more than `MAX_SEEN`.
+        """
         if not identifier:
             return False
         digest = short_digest(identifier)
         if digest in self._digests:
             return True
+        if len(self._digests) >= MAX_SEEN:
+            raise ValueError(f"the file has more than {MAX_SEEN:,} events: export a shorter time")
         self._digests.add(digest)
         return False
 

@@ -20,7 +20,7 @@ from fedtrace.client.ingest.mapping import Columns
 from fedtrace.client.ingest.mapping import Mapping as ColumnMapping
 from fedtrace.client.ingest.report import Merged, Rejections
 from fedtrace.client.ingest.sheet import Sheet
-from fedtrace.client.ingest.source import Row, Source, first_known
+from fedtrace.client.ingest.source import Row, Source, first_known, in_batches
 from fedtrace.client.ingest.zipped import open_zip
 
 RESULTS = "results.csv"
@@ -113,13 +113,16 @@ class _Results:
         return self._sheet.lines_as_cp1252
 
     def __iter__(self) -> Iterator[tuple[Sequence[int], list[Row]]]:
+        return in_batches(self._rows())
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
         for line, fields in self._sheet.rows(self._places):
             student, score, date, result, item, marked, status = map(str.strip, fields)
             if marked.lower() != _GRADED or status.lower() == _DELETED:
                 self._rejections.passed[Merged.NO_ANSWER] += 1
                 continue
             skill = self._of_result.get(result) or self._of_item.get(item, "")
-            yield (line,), [(student, skill, _verdict(score, self._bounds.get(item)), date)]
+            yield line, (student, skill, _verdict(score, self._bounds.get(item)), date)
 
 
 def _verdict(score: str, bounds: tuple[float, float] | None) -> str:

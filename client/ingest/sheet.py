@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import itemgetter
 from typing import Literal
@@ -65,14 +66,23 @@ class Sheet:
         pick = itemgetter(*places)
         width = len(self.header)
         for block in chain([self._rest], self._blocks):
-            for line, record in enumerate(block.records, block.line):
-                fields = self._fields(record)
+            rows = self._all_fields(block.records)
+            for line, (record, fields) in enumerate(rows, block.line):
                 if fields is None:
                     self._rejections.add(Reason.NOT_CSV, line, rows=block.span)
                 elif len(fields) == width:
                     yield line, pick(fields)
                 elif record.strip():
                     self._rejections.add(Reason.FIELD_COUNT, line)
+
+    def _all_fields(self, records: list[str]) -> list[tuple[str, list[str] | None]]:
+        """The records with their fields, at once where nothing is wrong, else one by one."""
+        reader = csv.reader(records, delimiter=self._delimiter, quoting=self._quoting)
+        with suppress(csv.Error):
+            rows = list(reader)
+            if len(rows) == len(records):
+                return list(zip(records, rows, strict=True))
+        return [(record, self._fields(record)) for record in records]
 
     def _fields(self, record: str) -> list[str] | None:
         reader = csv.reader([record], delimiter=self._delimiter, quoting=self._quoting)

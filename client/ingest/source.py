@@ -5,8 +5,9 @@ Nothing but these four texts gets past a source, whatever else the file holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,8 @@ from fedtrace.client.ingest.report import Rejections
 
 Row = tuple[str, str, str, str]
 """Student, skill, answer, order, as in the file; without an order column the student again."""
+
+_BATCH = 2_000
 
 
 class Source(Protocol):
@@ -58,6 +61,14 @@ class Layout(Protocol):
                 sentence.
             OSError: it cannot be read.
         """
+
+
+def in_batches(rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[Sequence[int], list[Row]]]:
+    """Rows with their lines, some thousand at a time, which costs the reader less a row."""
+    rest = iter(rows)
+    while batch := list(islice(rest, _BATCH)):
+        lines, texts = zip(*batch, strict=True)
+        yield lines, list(texts)
 
 
 def first_known(names: Sequence[str], skills: Mapping[str, int]) -> str:

@@ -19,7 +19,7 @@ from fedtrace.client.ingest.lines import open_bytes
 from fedtrace.client.ingest.mapping import Columns
 from fedtrace.client.ingest.mapping import Mapping as ColumnMapping
 from fedtrace.client.ingest.report import Merged, Rejections
-from fedtrace.client.ingest.source import Row, Source, first_known
+from fedtrace.client.ingest.source import Row, Source, first_known, in_batches
 
 ANSWERED = "http://adlnet.gov/expapi/verbs/answered"
 
@@ -59,7 +59,7 @@ class Xapi:
         """Open a file of statements, plain or compressed.
 
         Raises:
-            ValueError: it is not JSON, or its accounts are of more than one system.
+            ValueError: it is not JSON, has too many events, or accounts of more than one system.
             OSError: it cannot be read.
         """
         with open_bytes(path) as stream:
@@ -89,6 +89,9 @@ class _Statements:
         return self._events.lines_as_cp1252
 
     def __iter__(self) -> Iterator[tuple[Sequence[int], list[Row]]]:
+        return in_batches(self._rows())
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
         for line, statement in self._events:
             self._dropped.see(statement)
             if text(statement, "verb", "id") != ANSWERED:
@@ -96,7 +99,7 @@ class _Statements:
             elif self._seen.again(text(statement, "id").lower()):
                 self._rejections.passed[Merged.DUPLICATE] += 1
             else:
-                yield (line,), [self._row(statement)]
+                yield line, self._row(statement)
 
     def _row(self, statement: Event) -> Row:
         account = member(statement, "actor", "account")

@@ -165,6 +165,14 @@ def test_a_datashop_export_without_its_columns(
         imported(path, STEPS.replace(old, new), DataShop())
 
 
+def test_two_samples_in_one_datashop_export_are_refused(path: Path) -> None:
+    head, *rows = STEPS.splitlines()
+    one = [f"{head}\tSample", *(f"{row}\tAll Data" for row in rows)]
+    assert answers_of(imported(path, "\n".join(one), DataShop())) == ANSWERS
+    with pytest.raises(ValueError, match="more than one DataShop sample"):
+        imported(path, "\n".join([*one, rows[0] + "\tPilot"]), DataShop())
+
+
 def test_an_empty_datashop_export(path: Path) -> None:
     with pytest.raises(ValueError, match="the file is empty"):
         imported(path, "", DataShop())
@@ -302,6 +310,12 @@ def test_names_of_members_are_shown_only_where_they_look_like_names(path: Path) 
     assert "actor" not in dropped
 
 
+def test_events_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fields, "MAX_SEEN", 3)
+    with pytest.raises(ValueError, match="more than 3 events"):
+        imported(path, json_lines(statements()), Xapi())
+
+
 # --- JSON files -----------------------------------------------------------------------------------
 
 
@@ -388,7 +402,7 @@ def test_grades_that_cannot_be_used(path: Path) -> None:
     }
 
 
-def test_attempts_that_wait_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedtrace.client.ingest.caliper.MAX_OPEN", 3)
-    with pytest.raises(ValueError, match="more than 3 attempts wait"):
+def test_attempts_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedtrace.client.ingest.caliper.MAX_ATTEMPTS", 3)
+    with pytest.raises(ValueError, match="more than 3 attempts"):
         imported(path, json_lines(caliper_events()), Caliper())
