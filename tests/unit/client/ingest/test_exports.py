@@ -120,6 +120,20 @@ def test_several_kc_models_are_listed_and_one_is_chosen(path: Path) -> None:
     assert found.report.unknown_skills == {"other": 4}
 
 
+@pytest.mark.parametrize("name", ["KC(Default)", "KC Model(MATHia)", "KC (Fine (2))"])
+def test_columns_of_knowledge_components_as_they_are_spelt(path: Path, name: str) -> None:
+    head, *rows = STEPS.replace("KC (Topic)", name).splitlines()
+    table = [f"{head}\tKC Category (Topic)", *(f"{row}\tShapes" for row in rows)]
+    found = imported(path, "\n".join(table), DataShop())
+    assert answers_of(found) == ANSWERS
+    assert found.report.columns_kept["skill"] == name
+
+
+def test_an_attempt_without_a_number_is_no_answer(path: Path) -> None:
+    found = imported(path, TRANSACTIONS.replace("\t2\tOK", "\t.\tOK"), DataShop())
+    assert found.report.rows_merged == {Merged.NO_ANSWER: 1}
+
+
 def test_only_first_attempts_count_and_hints_are_wrong(path: Path) -> None:
     found = imported(path, TRANSACTIONS, DataShop())
     assert found.report.rows_merged == {Merged.LATER_ATTEMPT: 1}
