@@ -23,8 +23,9 @@ from fedtrace.client.bundle import fab_digest
 from fedtrace.client.cohort import Cohort, freeze_cohort
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.ingest.mapping import Mapping
-from fedtrace.client.ingest.reader import read_csv
+from fedtrace.client.ingest.reader import read_export
 from fedtrace.client.ingest.report import ImportReport
+from fedtrace.client.ingest.source import Layout
 from fedtrace.client.mirror import ConsortiumMirror
 from fedtrace.client.plans import PlanFiles
 from fedtrace.client.signed_log import SignedLog
@@ -193,20 +194,20 @@ class School:
     def import_csv(
         self,
         path: Path,
-        mapping: Mapping,
+        mapping: Mapping | Layout,
         catalogue: Catalogue,
         *,
         now: datetime,
         dry_run: bool = False,
     ) -> ImportReport:
-        """Read a CSV file into the vault and say so in the log; a dry run only reports.
+        """Read an export into the vault and say so in the log; a dry run only reports.
 
         Raises:
             ValueError: the file as a whole cannot be read; nothing was stored.
             OSError: the file cannot be read.
             Corrupt: the log is not available; nothing was stored.
         """
-        imported = read_csv(path, mapping, catalogue)
+        imported = read_export(path, mapping, catalogue)
         report = imported.report
         if dry_run:
             return report.model_copy(update={"dry_run": True})

@@ -60,7 +60,8 @@ class Lines:
     """The records of a file, in blocks, so that the common case costs little a line.
 
     A line that is not UTF-8 is read as CP1252, which spreadsheets still write. A quoted field may
-    span lines; a quote that does not close within the limit costs its own line only.
+    span lines; a quote that does not close within the limit costs its own line only. With
+    ``quotes_join_lines=False`` a quote is a character like others, as in JSON lines.
 
     Attributes:
         as_cp1252: lines that were not UTF-8.
@@ -69,8 +70,11 @@ class Lines:
         ValueError: on iteration, when the file is UTF-16.
     """
 
-    def __init__(self, stream: BinaryIO, rejections: Rejections) -> None:
+    def __init__(
+        self, stream: BinaryIO, rejections: Rejections, *, quotes_join_lines: bool = True
+    ) -> None:
         self.as_cp1252 = 0
+        self._quotes_join_lines = quotes_join_lines
         self._stream = stream
         self._rejections = rejections
         self._open: list[tuple[int, str]] = []  # lines of a quote that has not closed yet
@@ -78,6 +82,9 @@ class Lines:
 
     def __iter__(self) -> Iterator[Block]:
         for line, texts in self._texts():
+            if not self._quotes_join_lines:
+                yield Block(line, texts)
+                continue
             odd_quotes = [text.count('"') & 1 for text in texts]
             if not self._open and 1 not in odd_quotes:
                 yield Block(line, texts)

@@ -45,6 +45,10 @@ class Columns(BaseModel):
             roles["order"] = self.order
         return roles
 
+    def by_name(self) -> dict[str, str]:
+        """The same for a report, which may name more than the four roles."""
+        return {str(role): name for role, name in self.by_role().items()}
+
 
 class Answers(BaseModel):
     """The words for a right and a wrong answer; upper and lower case are the same.

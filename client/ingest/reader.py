@@ -20,7 +20,8 @@ from fedtrace.client.ingest.catalogue import MAX_NAME_LENGTH, Catalogue
 from fedtrace.client.ingest.mapping import Mapping
 from fedtrace.client.ingest.merging import every_row, one_answer_a_place
 from fedtrace.client.ingest.report import ImportReport, Merged, Reason, Rejections
-from fedtrace.client.ingest.table import Row, Table, open_table
+from fedtrace.client.ingest.source import Layout, Row, Source
+from fedtrace.client.ingest.table import open_table
 from fedtrace.client.sealing import AnswerArray, SkillArray, StudentRecord
 
 MAX_ORDER = 2.0**53
@@ -80,6 +81,22 @@ def read_csv(path: Path, mapping: Mapping, catalogue: Catalogue) -> Imported:
         return answers.grouped(table)
 
 
+def read_export(path: Path, layout: Mapping | Layout, catalogue: Catalogue) -> Imported:
+    """Read a file in any format that is known here; a `Mapping` is a CSV's.
+
+    Raises:
+        ValueError: as `read_csv`, and as each format's own page in docs/formats/importing.md says.
+        OSError: the file cannot be read.
+    """
+    if isinstance(layout, Mapping):
+        return read_csv(path, layout, catalogue)
+    rejections = Rejections()
+    answers = _Answers(layout.rules, catalogue, rejections)
+    with layout.open(path, rejections, catalogue.ids()) as source:
+        answers.read(source)
+        return answers.grouped(source)
+
+
 class _Answers:
     """Accepted rows as flat columns of numbers, until the file has been read."""
 
@@ -97,7 +114,7 @@ class _Answers:
         self._correct = array("b")
         self._order = array("d")
 
-    def read(self, table: Table) -> None:
+    def read(self, table: Source) -> None:
         """Take the good rows: whole blocks where nothing is wrong, else row by row."""
         for lines, rows in table:
             if not self._take_all(rows):
@@ -147,7 +164,7 @@ class _Answers:
         self._correct.append(correct)
         self._order.append(place)
 
-    def grouped(self, table: Table) -> Imported:
+    def grouped(self, table: Source) -> Imported:
         """Sort by student and order, and settle what several rows at one place mean."""
         student = np.frombuffer(self._student, dtype=np.int32)
         skill = np.frombuffer(self._skill, dtype=np.int32)
@@ -157,21 +174,24 @@ class _Answers:
             settled = one_answer_a_place(student=student, skill=skill, correct=correct, order=order)
         else:
             settled = every_row(student=student, order=order)
-        rows_read = len(student) + self._rejections.counts.total()
-        merged = {
-            Merged.DUPLICATE: settled.duplicates,
-            Merged.MULTI_SKILL: settled.further_skills,
-        }
+        passed = self._rejections.passed
+        rows_read = len(student) + self._rejections.counts.total() + passed.total()
+        merged = passed + Counter(
+            {
+                Merged.DUPLICATE: settled.duplicates,
+                Merged.MULTI_SKILL: settled.further_skills,
+            }
+        )
         rejected = self._rejections.counts + Counter({Reason.CONTRADICTION: settled.contradictions})
         kept = settled.kept
         answered = np.bincount(student[kept], minlength=len(self._numbers))
         students = [name for name, rows in zip(self._numbers, answered, strict=True) if rows]
         report = ImportReport(
-            columns_kept={str(role): name for role, name in table.kept.items()},
+            columns_kept=dict(table.kept),
             columns_dropped=table.dropped,
             rows_read=rows_read,
             rows_kept=len(kept),
-            rows_merged={why: rows for why, rows in merged.items() if rows},
+            rows_merged=dict(merged),
             rows_rejected=dict(rejected),
             first_rejected_line=self._rejections.first_lines,
             unknown_skills=dict(self._unknown.most_common(UNKNOWN_NAMES_SHOWN)),

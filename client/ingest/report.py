@@ -24,6 +24,8 @@ class Reason(StrEnum):
     ANSWER_NOT_BINARY = "answer neither right nor wrong"
     ORDER_UNREADABLE = "order unreadable"
     CONTRADICTION = "one answer both right and wrong"
+    NOT_JSON = "not readable as JSON"
+    GRADE_WITHOUT_ITEM = "grade whose student or item is not in the file"
 
 
 class Merged(StrEnum):
@@ -31,13 +33,20 @@ class Merged(StrEnum):
 
     DUPLICATE = "the same answer again"
     MULTI_SKILL = "further skill of the same answer"
+    LATER_ATTEMPT = "later attempt at the same step"
+    NO_ANSWER = "not a marked answer"
 
 
 class Rejections:
-    """Counts rejected rows by reason while a file is read, and where each reason came first."""
+    """Counts rejected rows by reason while a file is read, and where each reason came first.
+
+    Attributes:
+        passed: good rows that are no interactions of their own, where only the format can tell.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[Reason] = Counter()
+        self.passed: Counter[Merged] = Counter()
         self.first_lines: dict[Reason, int] = {}
 
     def add(self, reason: Reason, line: int, rows: int = 1) -> None:

@@ -13,11 +13,9 @@ from pathlib import Path
 from fedtrace.client.ingest.lines import Block, Lines, open_bytes
 from fedtrace.client.ingest.mapping import Mapping, Role
 from fedtrace.client.ingest.report import Reason, Rejections
+from fedtrace.client.ingest.source import Row
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-
-Row = tuple[str, str, str, str]
-"""Student, skill, answer, order, as in the file; without an order column the student again."""
 
 
 class Table:
@@ -47,9 +45,9 @@ class Table:
             raise ValueError("the header is not readable as CSV") from error
         header = [name.strip() for name in names]
         self._rest = Block(first.line + 1, first.records[1:])
-        self.kept = mapping.columns.by_role()
-        for role, name in self.kept.items():
+        for role, name in mapping.columns.by_role().items():
             _require_column(header, role, name, mapping)
+        self.kept = mapping.columns.by_name()
         self.dropped = tuple(name for name in header if name not in self.kept.values())
         places = [header.index(name) for name in self.kept.values()]
         if "order" not in self.kept:

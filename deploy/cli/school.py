@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from fedtrace.client.ingest.formats import Format
 from fedtrace.deploy.cli import consent
 from fedtrace.deploy.cli.documents import (
     naming,
@@ -95,28 +96,35 @@ def init(
 
 @app.command("import")
 def import_(
-    csv: Annotated[Path, typer.Argument(help="The export (.csv, .gz, .xz).", metavar="CSV")],
+    export: Annotated[Path, typer.Argument(help="The export, also as .gz or .xz.", metavar="FILE")],
     home: Home,
     catalogue: Annotated[Path, typer.Option(help="The plan's catalogue.json: names of skills.")],
     mapping: Annotated[
-        Path | None, typer.Option(help="A mapping file, as TOML; ASSISTments 2009 if absent.")
+        Path | None, typer.Option(help="A mapping file, as TOML, for a CSV of your own.")
+    ] = None,
+    format_: Annotated[
+        Format, typer.Option("--format", help="What the file is; told by its beginning if absent.")
+    ] = Format.AUTO,
+    kc_model: Annotated[
+        str | None, typer.Option(help="DataShop: the KC model that names the skills.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Report what would be kept; store nothing.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Import student records; every column that the mapping does not name is dropped unread.
+    """Import student records; every field that the format does not need is dropped unread.
 
     Exit code 0: all rows were used; 1: some rows were rejected, with the reasons, or none was kept.
     """
     from fedtrace.client.home import open_school
     from fedtrace.client.ingest.assistments import ASSISTMENTS_2009
     from fedtrace.client.ingest.catalogue import load_catalogue
+    from fedtrace.client.ingest.formats import layout_of
     from fedtrace.client.ingest.mapping import load_mapping
 
     with plain_errors(), open_school(home) as opened:
-        columns = ASSISTMENTS_2009
+        columns = None
         if mapping is not None:
             text = read_text(mapping)
             with naming(mapping):
@@ -124,8 +132,12 @@ def import_(
         names = read_document(catalogue)
         with naming(catalogue):
             skills = load_catalogue(names)
-        with naming(csv), _own_columns(mapping):
-            report = opened.import_csv(csv, columns, skills, now=datetime.now(UTC), dry_run=dry_run)
+        with naming(export):
+            layout = layout_of(export, format_, mapping=columns, kc_model=kc_model)
+        with naming(export), _own_columns(guessed=layout is ASSISTMENTS_2009):
+            report = opened.import_csv(
+                export, layout, skills, now=datetime.now(UTC), dry_run=dry_run
+            )
     if json:
         print_json(report.model_dump(mode="json"))
     else:
@@ -133,14 +145,14 @@ def import_(
     if report.rows_rejected:
         say_next("look at the lines named above; correct the export or the mapping, import again")
     elif not report.students:
-        say_next(f"{csv} has no row with an answer: look at the export")
+        say_next(f"{export} has no row with an answer: look at the export")
     needs_a_person = report.rows_rejected or not report.students
     raise typer.Exit(ExitCode.WARNING if needs_a_person else ExitCode.DONE)
 
 
 @contextmanager
-def _own_columns(mapping: Path | None) -> Iterator[None]:
-    """Where no mapping was named, say whose columns were looked for.
+def _own_columns(*, guessed: bool) -> Iterator[None]:
+    """Where neither mapping nor format fits, say whose columns were looked for.
 
     Raises:
         ValueError: the same, with what to do.
@@ -148,7 +160,7 @@ def _own_columns(mapping: Path | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if mapping is not None:
+        if not guessed:
             raise
         raise ValueError(
             f"{error}; without --mapping the columns of ASSISTments 2009 are read, so name yours "

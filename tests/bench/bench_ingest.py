@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from support.exports import grade_event, item_event, json_lines, statement, zipped
 from support.measurement import Measurement, spread
 
 from fedtrace.client.ingest.catalogue import Catalogue
@@ -29,29 +30,43 @@ from fedtrace.governance.consent import Terms
 from fedtrace.governance.ledger import PrivacyEvent
 
 ROWS, STUDENTS, SKILLS = 1_000_000, 4_000, 120
+EVENTS = 100_000
 REPETITIONS = 3
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 _CHILD = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
-from fedtrace.client.ingest.assistments import ASSISTMENTS_2009
 from fedtrace.client.ingest.catalogue import load_catalogue
-from fedtrace.client.ingest.reader import read_csv
+from fedtrace.client.ingest.formats import Format, layout_of
+from fedtrace.client.ingest.reader import read_export
 
 catalogue = load_catalogue(Path(sys.argv[2]).read_bytes())
+path = Path(sys.argv[1])
 start = time.perf_counter()
-imported = read_csv(Path(sys.argv[1]), ASSISTMENTS_2009, catalogue)
+layout = layout_of(path, Format.AUTO, mapping=None, kc_model=None)
+imported = read_export(path, layout, catalogue)
 seconds = time.perf_counter() - start
-peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not ru_maxrss: a new process takes that over from the one that started it.
+status = Path("/proc/self/status").read_text()
+peak_mib = int(status.partition("VmHWM:")[2].split()[0]) / 1024
 print(json.dumps({"rows": imported.report.rows_read, "seconds": seconds, "peak_mib": peak_mib}))
 """
+_RESULT_COLUMNS = (
+    *("sourcedId", "status", "dateLastModified", "lineItemSourcedId", "studentSourcedId"),
+    *("scoreStatus", "score", "scoreDate", "comment"),
+)
 CATALOGUE = Catalogue(skills=[f"Skill, number {number}" for number in range(SKILLS)])
 
 
 def run() -> list[Measurement]:
     """Rows a second, peak memory, reading a cohort, reserving a round."""
     with tempfile.TemporaryDirectory() as directory:
-        return [*_importing(Path(directory)), *_vault(Path(directory)), _ledger(Path(directory))]
+        return [
+            *_importing(Path(directory)),
+            *_formats(Path(directory)),
+            *_vault(Path(directory)),
+            _ledger(Path(directory)),
+        ]
 
 
 def _importing(directory: Path) -> list[Measurement]:
@@ -66,6 +81,32 @@ def _importing(directory: Path) -> list[Measurement]:
         seconds = [run["seconds"] for run in runs]
         ratio = statistics.median(plain) / statistics.median(seconds)
         found.append(replace(_rate(f"ingest/{name}", seconds), baseline=baseline, ratio=ratio))
+        megabytes = [run["peak_mib"] for run in runs]
+        found.append(
+            Measurement(
+                name=f"ingest/peak memory, {name}",
+                value=statistics.median(megabytes),
+                unit="MiB",
+                spread=spread(megabytes),
+            )
+        )
+    return found
+
+
+def _formats(directory: Path) -> list[Measurement]:
+    """Each of the other formats, made up with fields around what is read."""
+    found = []
+    for name, write, rows in (
+        ("DataShop steps", _write_datashop, EVENTS),
+        ("OneRoster gradebook", _write_oneroster, EVENTS),
+        ("Caliper lines, item and grade", _write_caliper, 2 * EVENTS),
+        ("xAPI lines", _write_xapi_lines, EVENTS),
+        ("xAPI array", _write_xapi_array, EVENTS),
+    ):
+        path = directory / "export"
+        write(path)
+        runs = [_in_a_process(path, rows) for _ in range(REPETITIONS)]
+        found.append(_rate(f"ingest/{name}", [run["seconds"] for run in runs], rows))
         megabytes = [run["peak_mib"] for run in runs]
         found.append(
             Measurement(
@@ -135,8 +176,8 @@ def _ledger(directory: Path) -> Measurement:
     return found
 
 
-def _rate(name: str, seconds: list[float]) -> Measurement:
-    rates = [ROWS / each for each in seconds]
+def _rate(name: str, seconds: list[float], rows: int = ROWS) -> Measurement:
+    rates = [rows / each for each in seconds]
     return Measurement(
         name=name, value=statistics.median(rates), unit="rows/s", spread=spread(rates)
     )
@@ -162,15 +203,81 @@ def _csv_alone(path: Path) -> float:
     return time.perf_counter() - start
 
 
-def _in_a_process(path: Path) -> dict[str, float]:
+def _in_a_process(path: Path, rows: int = ROWS) -> dict[str, float]:
     catalogue = path.with_suffix(".json")
     catalogue.write_bytes(CATALOGUE.to_json())
     command = [sys.executable, "-c", _CHILD, str(path), str(catalogue)]
     finished = subprocess.run(command, check=True, capture_output=True, text=True)
     measured: dict[str, float] = json.loads(finished.stdout)
-    if measured["rows"] != ROWS:
-        raise ValueError(f"{measured['rows']} rows were read, not {ROWS}")
+    if measured["rows"] != rows:
+        raise ValueError(f"{measured['rows']} rows were read, not {rows}")
     return measured
+
+
+def _made_up() -> list[tuple[int, str, str, int, str]]:
+    """Number, student, skill, right or wrong and time of each answer."""
+    rng = np.random.default_rng(2)
+    students = rng.integers(0, STUDENTS, EVENTS).tolist()
+    skills = rng.integers(0, SKILLS, EVENTS).tolist()
+    right = rng.integers(0, 2, EVENTS).tolist()
+    moments = [(NOW + timedelta(seconds=number)).isoformat() for number in range(EVENTS)]
+    names = [CATALOGUE.skills[skill] for skill in skills]
+    who = [f"u{student}" for student in students]
+    return list(zip(range(EVENTS), who, names, right, moments, strict=True))
+
+
+def _write_datashop(path: Path) -> None:
+    rows = [
+        f"{number}\t{student}\tUnit 1, Section 2\tP{number % 900}\tStep {number % 9}\t{at}\t"
+        f"{'correct' if right else 'hint'}\t{number % 60}\t{skill}~~Other\t1"
+        for number, student, skill, right, at in _made_up()
+    ]
+    header = (
+        "Row\tAnon Student Id\tProblem Hierarchy\tProblem Name\tStep Name\tFirst Transaction Time\t"
+        "First Attempt\tStep Duration (sec)\tKC (Default)\tOpportunity (Default)"
+    )
+    path.write_text("\n".join([header, *rows]), "utf-8")
+
+
+def _write_oneroster(path: Path) -> None:
+    results, objectives = [], []
+    for number, student, skill, right, at in _made_up():
+        results.append(f"r{number},active,,li,{student},fully graded,{right},{at[:10]},Well done")
+        objectives.append(f'o{number},active,,r{number},case,"{skill}"')
+    files = {
+        "lineItems.csv": ["sourcedId,status,resultValueMin,resultValueMax", "li,active,0,1"],
+        "results.csv": [
+            ",".join(_RESULT_COLUMNS),
+            *results,
+        ],
+        "resultLearningObjectiveIds.csv": [
+            "sourcedId,status,dateLastModified,resultSourcedId,source,learningObjectiveId",
+            *objectives,
+        ],
+    }
+    path.write_bytes(zipped({name: "\n".join(lines) for name, lines in files.items()}))
+
+
+def _write_caliper(path: Path) -> None:
+    events = []
+    for number, student, skill, right, _ in _made_up():
+        events += [item_event(number, student, skill), grade_event(number, 2 * right)]
+    path.write_bytes(json_lines(events))
+
+
+def _statements() -> list[dict[str, object]]:
+    return [
+        statement(number, student, skill, bool(right), timestamp=at)
+        for number, student, skill, right, at in _made_up()
+    ]
+
+
+def _write_xapi_lines(path: Path) -> None:
+    path.write_bytes(json_lines(_statements()))
+
+
+def _write_xapi_array(path: Path) -> None:
+    path.write_text(json.dumps(_statements()), "utf-8")
 
 
 def _write(path: Path, *, missing_skill_every: int) -> None:

@@ -7,9 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fedtrace.client.consent import COLUMNS, Notice, read_consent
+from fedtrace.client.ingest.caliper import MAX_ATTEMPTS
 from fedtrace.client.ingest.catalogue import MIN_STUDENTS_PER_SKILL, load_catalogue
+from fedtrace.client.ingest.events import MAX_EVENT
+from fedtrace.client.ingest.fields import MAX_SEEN
+from fedtrace.client.ingest.formats import Format
 from fedtrace.client.ingest.mapping import Columns, Mapping, load_mapping
-from fedtrace.client.ingest.report import Reason
+from fedtrace.client.ingest.report import Merged, Reason
+from fedtrace.client.ingest.zipped import MAX_BYTES, MAX_ENTRIES, MAX_RATIO
 from fedtrace.client.vault import Fold
 from fedtrace.governance.consent import Authority, ConsentState, Item
 
@@ -33,13 +38,24 @@ def test_the_mapping_page() -> None:
     assert mapping.columns.order == "Answered at"
     assert load_catalogue(block(text, "json").strip().encode()).to_json() in text.encode()
     for reason in Reason:
-        assert f"| {reason} |" in text
+        assert f"| {reason} |" in text + page("importing.md")
     for key in (*(f"columns.{name}" for name in Columns.model_fields), *Mapping.model_fields):
         assert f"`{key}" in text or key in ("columns", "answers"), key
     defaults = Mapping(columns=mapping.columns).answers
     assert f"`{' '.join(defaults.right)}`" in text
     assert f"`{' '.join(defaults.wrong)}`" in text
     assert MIN_STUDENTS_PER_SKILL == 5
+
+
+def test_the_page_of_exports() -> None:
+    text = page("importing.md")
+    for name in Format:
+        assert f"`{name}`" in text
+    for why in (Merged.LATER_ATTEMPT, Merged.NO_ANSWER):
+        assert f"| merged: {why} |" in text
+    for bound in (f"{MAX_ENTRIES} files", f"{MAX_BYTES // 1024**3} GiB", f"{MAX_RATIO} times"):
+        assert bound in text
+    assert (MAX_EVENT, MAX_ATTEMPTS, MAX_SEEN) == (1024 * 1024, 1_000_000, 10_000_000)
 
 
 def test_the_consent_page(tmp_path: Path) -> None:

@@ -137,6 +137,19 @@ def test_mappings_and_catalogues_that_are_none(
     assert str(path) in one_sentence(result)
 
 
+def test_an_export_of_another_format_is_told_and_stored(run: Run, town: Town) -> None:
+    head = "Anon Student Id\tName\tFirst Attempt\tStep Start Time\tKC (Fine)\tKC (Topic)\n"
+    town.export.write_text(head + "a\tAnn\tcorrect\t2024-01-02 08:00:00\tx\tadd\n", "utf-8")
+    options = town.import_options()[:4]
+    result = run("school", "import", town.export, *options)
+    assert (result.exit_code, "--kc-model: Fine, Topic" in one_sentence(result)) == (2, True)
+    result = run("school", "import", town.export, *options, "--kc-model", "Topic")
+    assert (result.exit_code, "1 kept" in result.output) == (0, True), result.output
+    assert "columns dropped unread (2): Name, KC (Fine)" in result.output.replace("\n", " ")
+    result = run("school", "import", town.export, *options, "--format", "oneroster")
+    assert (result.exit_code, "damaged" in one_sentence(result)) == (2, True)
+
+
 def test_without_a_mapping_the_sentence_says_so(run: Run, town: Town) -> None:
     options = town.import_options()[:4]
     result = run("school", "import", town.export, *options)
