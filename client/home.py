@@ -171,8 +171,13 @@ def school_name(home: Path) -> str:
     return _own_policy(home / _POLICY, load_keys(home / "keys")).school
 
 
+def is_home(home: Path) -> bool:
+    """Whether a school's home has been made here."""
+    return (home / _SETTINGS).exists()
+
+
 def _require_home(home: Path) -> None:
-    if not (home / _SETTINGS).exists():
+    if not is_home(home):
         raise PolicyError(
             f"{home} is not a school's home: there is no {_SETTINGS} in it. Check the path, or "
             "make a home with `fedtrace school init`."

@@ -55,6 +55,7 @@ Seed = Annotated[
     int, typer.Option("--seed", min=0, help="Of the split and the initial model; never of noise.")
 ]
 Home = Annotated[Path, typer.Option("--home", help="The school's home folder.")]
+ConsortiumHome = Annotated[Path, typer.Option("--home", help="The consortium's home folder.")]
 Student = Annotated[
     str, typer.Argument(help="The school's own number, as in the export.", metavar="STUDENT")
 ]

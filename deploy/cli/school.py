@@ -19,6 +19,7 @@ from fedtrace.deploy.cli.documents import (
     read_policy,
     read_text,
 )
+from fedtrace.deploy.cli.enrolment import join, leave
 from fedtrace.deploy.cli.options import Home, Json, Student
 from fedtrace.deploy.cli.output import (
     RUNBOOK,
@@ -33,6 +34,8 @@ from fedtrace.deploy.cli.serving import connect, doctor, run
 from fedtrace.governance.errors import Corrupt
 
 app = typer.Typer(help="A school's own node: records, plans, status.", no_args_is_help=True)
+app.command()(join)
+app.command()(leave)
 app.command()(connect)
 app.command()(doctor)
 app.command()(run)

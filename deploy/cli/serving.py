@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fedtrace.deploy.cli.options import Home, Json
+from fedtrace.deploy.cli.options import ConsortiumHome, Home, Json
 from fedtrace.deploy.cli.output import (
     ExitCode,
     plain_errors,
@@ -20,57 +19,37 @@ from fedtrace.deploy.cli.output import (
     say_next,
 )
 
-ConsortiumHome = Annotated[Path, typer.Option("--home", help="The consortium's home folder.")]
-
 _TICK_SECONDS = 1.0
+_WAITING_SECONDS = 5.0  # between two looks whether the consortium has approved
 
 
-def serve(
-    home: ConsortiumHome,
-    host: Annotated[
-        list[str], typer.Option("--host", help="A name under which schools connect; repeatable.")
-    ],
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The one public port.")] = 8443,
-    listen: Annotated[str, typer.Option(help="The address to listen on.")] = "0.0.0.0",  # noqa: S104
-) -> None:
+def serve(home: ConsortiumHome) -> None:
     """Run the consortium's server until Ctrl-C or SIGTERM: one public TLS port, all jobs.
 
-    What ends is started again. Jobs, admitted schools and certificates are looked after while it
+    What ends is started again. Invites, approvals, jobs and certificates are looked after while it
     runs; nothing has to be stopped for them.
     """
-    from fedtrace.deploy.network.hosting import ConsortiumService, HostSettings
+    from fedtrace.deploy.enrolment.founding import is_founded
+    from fedtrace.deploy.enrolment.routes import authority_digest
+    from fedtrace.deploy.network.address import read_address
+    from fedtrace.deploy.network.hosting import ConsortiumService
     from fedtrace.server.consortium import open_consortium
 
     with plain_errors():
-        open_consortium(home).close()  # what is wrong with the home is said before anything starts
-        settings = HostSettings(home=home, hosts=tuple(host), listen=listen, port=port)
-        with ConsortiumService(settings, lambda: datetime.now(UTC)) as service:
-            print_lines(f"serving at {host[0]}:{port}; schools need {service.ca_certificate}")
-            print_lines(f"its fingerprint: {fingerprint(service.ca_certificate)}")
+        address = read_address(home)
+        if is_founded(home):
+            open_consortium(home).close()  # what is wrong with it is said before anything starts
+        with ConsortiumService(home, address, lambda: datetime.now(UTC)) as service:
+            print_lines(f"serving at {address.hosts[0]}:{address.port}")
+            print_lines(f"its authority: {authority_digest(service.ca_certificate.read_bytes())}")
+            if not is_founded(home):
+                say_next(
+                    f"fedtrace consortium invite SCHOOL --home {home}, for each school; there is "
+                    "no charter yet"
+                )
             while True:
                 service.tick()
                 time.sleep(_TICK_SECONDS)
-
-
-def admit(
-    school: Annotated[str, typer.Argument(help="A member's name.", metavar="SCHOOL")],
-    key: Annotated[Path, typer.Argument(help="Its node.pub.", metavar="NODE.pub")],
-    home: ConsortiumHome,
-) -> None:
-    """Let a school's node connect; a running server notices by itself."""
-    from fedtrace.deploy.network.control import load_node_key
-    from fedtrace.deploy.network.hosting import admit as admit_node
-    from fedtrace.server.consortium import read_charter
-
-    with plain_errors():
-        members = read_charter(home).member_keys()
-        if school not in members:
-            raise ValueError(
-                f"the charter does not name {school}; its members are {', '.join(sorted(members))}"
-            )
-        load_node_key(school, key)
-        admit_node(home, school, key.read_bytes())
-    print_lines(f"the node of {school} may connect")
 
 
 def start(
@@ -108,45 +87,33 @@ def status(home: ConsortiumHome, json: Json = False) -> None:
 def connect(
     server: Annotated[str, typer.Argument(help="HOST:PORT of the consortium.", metavar="SERVER")],
     home: Home,
-    ca: Annotated[Path, typer.Option("--ca", help="The consortium's ca.pem.")],
-    fingerprint_: Annotated[
-        str | None,
-        typer.Option("--fingerprint", help="Of ca.pem, as the consortium told it to you."),
-    ] = None,
     proxy: Annotated[
         str | None, typer.Option(help="http://[USER:PASSWORD@]HOST:PORT of the school's proxy.")
     ] = None,
 ) -> None:
-    """Tell the node where its consortium is, and make the key that it connects with."""
-    from fedtrace.client.home import school_name
-    from fedtrace.deploy.network.node import connect as connect_node
-    from fedtrace.deploy.network.node import connection_to
+    """Change where a node that has joined finds its consortium, or the proxy on the way.
+
+    Keys, and the certificate authority that is trusted, stay as they are.
+    """
+    from fedtrace.deploy.network.node import reconnect
 
     with plain_errors():
-        shown = fingerprint(ca)
-        if fingerprint_ is not None and fingerprint_ != shown:
-            raise ValueError(
-                f"{ca} has the fingerprint {shown}, not {fingerprint_}: it is another "
-                "consortium's, or was changed on its way. Nothing was written."
-            )
-        connection = connection_to(school_name(home), server, proxy)
-        key = connect_node(home, connection, ca.read_bytes())
-    print_lines(f"the node's public key is {key.public_key}\nits consortium's CA is {shown}")
-    say_next(
-        f"send {key.public_key} to the consortium; when it has admitted the node, fedtrace school "
-        f"doctor --home {home}, then fedtrace school run --home {home}"
-    )
+        connection = reconnect(home, server, proxy)
+    print_lines(f"{connection.school} connects to {connection.host}:{connection.port}")
+    say_next(f"start fedtrace school run --home {home} again; fedtrace school doctor tries the way")
 
 
 def run(home: Home) -> None:
     """Run the school's node until Ctrl-C or SIGTERM: it connects outwards and accepts nothing.
 
-    What ends is started again; a consortium that is away is waited for.
+    After ``fedtrace school join`` it waits for the approval first. What ends is started again; a
+    consortium that is away is waited for.
     """
     from fedtrace.client.home import open_school
     from fedtrace.deploy.network.node import SchoolService
 
     with plain_errors():
+        _wait_for_charter(home)
         open_school(home).close()  # what is wrong with the home is said before anything starts
         with SchoolService(home) as service:
             print_lines("the gate is ready")
@@ -157,6 +124,38 @@ def run(home: Home) -> None:
                     connected = True
                     print_lines("connected to the consortium")
                 time.sleep(_TICK_SECONDS)
+
+
+def _wait_for_charter(home: Path) -> None:
+    """A school that asked to join becomes a member as soon as the charter names it."""
+    from fedtrace.client.home import is_home
+    from fedtrace.deploy.enrolment.joining import become_member, joining_of, standing
+    from fedtrace.deploy.enrolment.policies import placed_policy
+    from fedtrace.deploy.network.errors import UnreachableError
+    from fedtrace.governance.charter import Charter
+
+    joining = joining_of(home)
+    if joining is None or is_home(home):
+        return
+    said = ""
+    while True:
+        policy = placed_policy(home)  # also while waiting: it may be edited, and must stay readable
+        try:
+            found = standing(home, joining)
+            news = f"{joining.invite.consortium} says: {found.state}"
+            if found.state == "approved" and found.charter is None:
+                news += "; its charter does not name this school yet"
+        except UnreachableError as error:
+            found, news = None, str(error)
+        if news != said:
+            print_lines(news)
+            said = news
+        if found is not None and found.charter is not None:
+            charter = Charter.from_bytes(found.charter.encode())
+            become_member(home, charter, policy, now=datetime.now(UTC))
+            print_lines(f"{joining.invite.school} is a member under the charter {charter.digest()}")
+            return
+        time.sleep(_WAITING_SECONDS)
 
 
 def doctor(home: Home, json: Json = False) -> None:
@@ -180,20 +179,3 @@ def doctor(home: Home, json: Json = False) -> None:
         if "WARN" in found
         else ExitCode.DONE
     )
-
-
-def fingerprint(certificate: Path) -> str:
-    """SHA-256 over a PEM certificate's DER form, as ``sha256:<hex>``.
-
-    Raises:
-        ValueError: it is no certificate.
-        OSError: it cannot be read.
-    """
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    try:
-        found = x509.load_pem_x509_certificate(certificate.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{certificate} is not a certificate in PEM form") from error
-    return f"sha256:{hashlib.sha256(found.public_bytes(Encoding.DER)).hexdigest()}"

@@ -126,6 +126,7 @@ def front_command(side: ConsortiumSide) -> Command:
             *("--certificate", str(side.identity.certificate)),
             *("--private-key", str(side.identity.private_key)),
             *("--upstream", f"https://{LOOPBACK}:{side.superlink_port}"),
+            *("--home", str(side.home)),
             *("--ca-certificate", str(side.identity.ca_certificate)),
         ),
         environment=flower_environment(side.directory / "front"),

@@ -9,7 +9,7 @@ fails where another version would behave differently.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from flwr.proto.control_pb2 import (
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
+    UnregisterNodeRequest,
 )
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.supercore.control import ControlHttpClient
@@ -95,6 +96,13 @@ class Control:
         with _translated():
             answer = self._client.RegisterNode(RegisterNodeRequest(public_key=encoded, name=school))
         return int(answer.node_id)
+
+    def unregister_others(self, kept: Collection[int]) -> None:
+        """Let every node that is not among these connect no more."""
+        for node in self._nodes():
+            if int(node.node_id) not in kept and node.status != "unregistered":
+                with _translated():
+                    self._client.UnregisterNode(UnregisterNodeRequest(node_id=node.node_id))
 
     def online(self) -> frozenset[int]:
         """The ids of the nodes that are connected now."""

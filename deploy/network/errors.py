@@ -7,6 +7,10 @@ class NetworkError(Exception):
     """A federation could not be started or kept running; the text says what to do."""
 
 
+class UnreachableError(NetworkError):
+    """The other side does not answer now; it may later."""
+
+
 class PortInUseError(NetworkError):
     """Another program listens on the port that was asked for."""
 

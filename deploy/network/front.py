@@ -1,4 +1,4 @@
-"""The one door that schools can reach: TLS, ten routes of Flower's Fleet API, nothing else.
+"""The one door that schools can reach: TLS, ten routes of Flower's Fleet API, three for joining.
 
 A SuperLink serves three APIs on one port. Schools need one of them; the Control API, which starts
 and stops runs, has no authentication at all. So the SuperLink listens on loopback and this proxy
@@ -21,6 +21,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -29,6 +30,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from fedtrace.deploy.enrolment.routes import LARGEST_BODY_BYTES, PREFIX, EnrolmentRoutes
 from fedtrace.deploy.network.certificates import client_context
 from fedtrace.deploy.network.impatience import ImpatientProtocol
 
@@ -97,13 +99,18 @@ class Front:
 
     Args:
         settings: Limits, and where the SuperLink is.
+        enrolment: Answers schools that want to join; None where nobody can.
         transport: How it is reached; None for TLS that trusts the consortium's CA alone.
     """
 
     def __init__(
-        self, settings: FrontSettings, *, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        settings: FrontSettings,
+        *,
+        enrolment: EnrolmentRoutes | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._enrolment = settings, enrolment
         self._held = 0  # schools that wait for work at this moment
         self._work = asyncio.Event()  # set, and replaced, when one of them has got some
         self._client = httpx.AsyncClient(
@@ -141,17 +148,15 @@ class Front:
 
     async def _answer(self, request: Request) -> Response:
         path: bytes = request.scope["raw_path"]
+        if path.startswith(PREFIX) and self._enrolment is not None:
+            return await self._enrol(request, path, self._enrolment)
         if request.method != "POST" or path not in ROUTES or request.scope["query_string"]:
             return Response(status_code=404)
         if request.headers.get("content-type") != _MEDIA_TYPE:
             return Response(status_code=415)
-        try:
-            async with asyncio.timeout(self._settings.body_seconds):
-                body = await self._read(request)
-        except TimeoutError:
-            return Response(status_code=408)
-        if body is None:
-            return Response(status_code=413)
+        body = await self._read_in_time(request, self._settings.largest_body_bytes)
+        if isinstance(body, Response):
+            return body
         try:
             return await self._pass_on(request, path, body)
         except httpx.TimeoutException:
@@ -160,9 +165,28 @@ class Front:
             logger.exception("the SuperLink cannot be reached")
             return Response(status_code=502)
 
-    async def _read(self, request: Request) -> bytes | None:
+    async def _enrol(self, request: Request, path: bytes, routes: EnrolmentRoutes) -> Response:
+        """Files are read and written, so not on the thread that serves everybody else."""
+        body = await self._read_in_time(request, LARGEST_BODY_BYTES)
+        if isinstance(body, Response):
+            return body
+        answer = await asyncio.to_thread(routes.answer, request.method, path, body)
+        if answer is None:
+            return Response(status_code=404)
+        headers = {"content-type": answer.content_type, "cache-control": "no-store"}
+        return Response(answer.content, status_code=answer.status, headers=headers)
+
+    async def _read_in_time(self, request: Request, largest: int) -> bytes | Response:
+        """The body, or the answer to one that is too long or does not come."""
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                body = await self._read(request, largest)
+        except TimeoutError:
+            return Response(status_code=408)
+        return Response(status_code=413) if body is None else body
+
+    async def _read(self, request: Request, largest: int) -> bytes | None:
         """The body, or None as soon as it is longer than allowed."""
-        largest = self._settings.largest_body_bytes
         declared = request.headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > largest:
             return None
@@ -223,8 +247,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a request says nothing new
     settings = FrontSettings(upstream=options.upstream, ca_certificate=options.ca_certificate)
+    routes = EnrolmentRoutes(
+        options.home, options.ca_certificate.read_bytes(), lambda: datetime.now(UTC)
+    )
     config = uvicorn.Config(
-        Front(settings),
+        Front(settings, enrolment=routes),
         host=options.host,
         port=options.port,
         ssl_certfile=options.certificate,
@@ -254,4 +281,5 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--private-key", type=Path, required=True)
     parser.add_argument("--upstream", required=True, metavar="https://127.0.0.1:PORT")
     parser.add_argument("--ca-certificate", type=Path, required=True)
+    parser.add_argument("--home", type=Path, required=True)
     return parser.parse_args()

@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +19,7 @@ from typing import Self
 
 from fedtrace.client.bundle import build_fab
 from fedtrace.client.files import write_private
+from fedtrace.deploy.network.address import Address
 from fedtrace.deploy.network.commands import (
     ConsortiumSide,
     front_command,
@@ -49,33 +49,6 @@ _LOOK_SECONDS = 2.0  # between two looks at jobs and new nodes
 _RENEW_SECONDS = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostSettings:
-    """Where the consortium can be reached.
-
-    Attributes:
-        home: the consortium's home.
-        hosts: names and addresses under which schools connect; the first is the usual one.
-        listen: the address that the front listens on.
-        port: its port.
-    """
-
-    home: Path
-    hosts: tuple[str, ...]
-    listen: str
-    port: int
-
-    @property
-    def directory(self) -> Path:
-        """Keys, certificates, Flower's files and logs."""
-        return self.home / "network"
-
-    @property
-    def certified(self) -> tuple[str, ...]:
-        """What the certificate is for: the SuperLink shows it too, on loopback."""
-        return (*self.hosts, LOOPBACK)
-
-
 def job_folder(home: Path) -> Path:
     """Where the service looks for jobs to run."""
     return home / "network" / "jobs"
@@ -100,30 +73,44 @@ def admit(home: Path, school: str, public_key: bytes) -> Path:
     return path
 
 
+def dismiss(home: Path, school: str) -> bool:
+    """Let a school's node connect no more; the service notices by itself.
+
+    Returns:
+        Whether it could connect until now.
+    """
+    path = home / "network" / "nodes" / f"{school}.pub"
+    was_admitted = path.exists()
+    path.unlink(missing_ok=True)
+    return was_admitted
+
+
 class ConsortiumService:
-    """The running service: ``with ConsortiumService(settings, clock) as service``, then `tick`.
+    """The running service: ``with ConsortiumService(...) as service``, then `tick`.
 
     Args:
-        settings: where it can be reached.
+        home: the consortium's.
+        address: where it can be reached.
         clock: the time in UTC.
     """
 
-    def __init__(self, settings: HostSettings, clock: Callable[[], datetime]) -> None:
-        self._settings, self._clock = settings, clock
-        directory = settings.directory
+    def __init__(self, home: Path, address: Address, clock: Callable[[], datetime]) -> None:
+        self._home, self._address, self._clock = home, address, clock
+        directory = home / "network"
         self._side = ConsortiumSide(
             directory=directory,
-            home=settings.home,
-            identity=provision_server(directory, hosts=settings.certified, now=clock()),
+            home=home,
+            identity=provision_server(directory, hosts=address.certified, now=clock()),
             secret_file=provision_superexec_secret(directory / "superexec.secret"),
             superlink_port=free_ports(1)[0],
-            front_host=settings.listen,
-            front_port=settings.port,
+            front_host=address.listen,
+            front_port=address.port,
         )
         self._supervisor = Supervisor(directory / "logs")
         self._keeper = Keeper(self._supervisor)
-        self._jobs = Jobs(job_folder(settings.home))
+        self._jobs = Jobs(job_folder(home))
         self._admitted: dict[str, bytes] = {}
+        self._shown = b""
         self._looked_at = self._renewed_at = float("-inf")
         self._control: Control | None = None
         self._stack = ExitStack()
@@ -140,15 +127,16 @@ class ConsortiumService:
             PortInUseError: the port is taken.
             NotReadyError: a process ended early or was not ready in time.
         """
-        require_free(self._settings.port, "the consortium's front", host=self._settings.listen)
-        renew_server(self._settings.directory, hosts=self._settings.certified, now=self._clock())
+        require_free(self._address.port, "the consortium's front", host=self._address.listen)
+        self._renew()
         with ExitStack() as started:
             started.enter_context(self._supervisor)
             self._supervisor.start(front_command(self._side))
             self._supervisor.start(superlink_command(self._side))
-            ports = {"front": self._settings.port, "superlink": self._side.superlink_port}
+            ports = {"front": self._address.port, "superlink": self._side.superlink_port}
             probes = {name: listens_on(port) for name, port in ports.items()}
             self._supervisor.wait(probes, seconds=_START_SECONDS)
+            self._shown = self._side.identity.certificate.read_bytes()
             address = f"{LOOPBACK}:{self._side.superlink_port}"
             self._control = started.enter_context(Control(address, self.ca_certificate))
             self._register()
@@ -163,7 +151,7 @@ class ConsortiumService:
         trace: TracebackType | None,
     ) -> None:
         self._stack.__exit__(kind, error, trace)
-        (self._settings.directory / STATE_FILE).unlink(missing_ok=True)
+        (self._side.directory / STATE_FILE).unlink(missing_ok=True)
 
     def tick(self) -> None:
         """Look after everything once; call it about once a second.
@@ -176,6 +164,7 @@ class ConsortiumService:
             self._renew()
         if time.monotonic() - self._looked_at > _LOOK_SECONDS:
             self._looked_at = time.monotonic()
+            self._show_certificate()
             try:
                 self._register()
                 self._jobs.tick(self._connected(), fab=build_fab, now=self._clock())
@@ -184,37 +173,43 @@ class ConsortiumService:
                 logger.warning("%s", error)
 
     def _renew(self) -> None:
-        directory, hosts = self._settings.directory, self._settings.certified
-        if renew_server(directory, hosts=hosts, now=self._clock()):
+        """A certificate that ends soon, or is for other names, is issued anew."""
+        directory, hosts = self._side.directory, self._address.certified
+        renew_server(directory, hosts=hosts, now=self._clock())
+
+    def _show_certificate(self) -> None:
+        """Have the processes load a certificate that was renewed, here or by the command."""
+        present = self._side.identity.certificate.read_bytes()
+        if present != self._shown:
+            self._shown = present
             for child in self._supervisor.children:
                 if child.command.name in ("front", "superlink"):
                     self._supervisor.restart(child)
 
     def _register(self) -> None:
-        """Admit the nodes that have a key here, and write down which node is which school."""
-        folder = self._settings.directory / "nodes"
+        """Admit the nodes that have a key here and no other; write down whose each is."""
+        folder = self._side.directory / "nodes"
         keys = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.pub"))}
-        if keys == self._admitted and (self._settings.home / NODES_FILE).exists():
+        if keys == self._admitted and (self._home / NODES_FILE).exists():
             return
-        nodes = {
-            str(self._connected().register(school, folder / f"{school}.pub")): school
-            for school in keys
-        }
-        content = json.dumps(nodes, indent=2).encode()
-        write_private(self._settings.home / NODES_FILE, content, replace=True)
+        control = self._connected()
+        nodes = {control.register(school, folder / f"{school}.pub"): school for school in keys}
+        control.unregister_others(nodes)
+        content = json.dumps({str(node): school for node, school in nodes.items()}, indent=2)
+        write_private(self._home / NODES_FILE, content.encode(), replace=True)
         self._admitted = keys
 
     def _write_state(self) -> None:
         """For ``fedtrace consortium status``, which is another process."""
         online = {str(node) for node in self._connected().online()}
-        nodes: dict[str, str] = json.loads((self._settings.home / NODES_FILE).read_bytes())
+        nodes: dict[str, str] = json.loads((self._home / NODES_FILE).read_bytes())
         state = {
             "at": self._clock().isoformat(),
-            "address": f"{self._settings.hosts[0]}:{self._settings.port}",
+            "address": f"{self._address.hosts[0]}:{self._address.port}",
             "processes": {c.command.name: c.is_running for c in self._supervisor.children},
             "schools": {school: node in online for node, school in sorted(nodes.items())},
         }
-        path = self._settings.directory / STATE_FILE
+        path = self._side.directory / STATE_FILE
         staging = path.with_suffix(".new")
         staging.write_text(json.dumps(state, indent=2), encoding="utf-8")
         staging.replace(path)

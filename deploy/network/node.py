@@ -15,6 +15,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedtrace.client.files import write_private
+from fedtrace.client.home import school_name
 from fedtrace.deploy.network.commands import (
     SUPERNODE_CONNECTED,
     SchoolSide,
@@ -34,6 +35,7 @@ from fedtrace.deploy.network.provisioning import (
 
 NODE_FILE = "node.json"
 CA_FILE = "ca.pem"
+JOINING_FILE = "joining.json"
 
 _GATE_READY = "gate ready"
 _GATE_SECONDS = 120.0  # torch is imported first, on a machine that may be slow
@@ -108,12 +110,39 @@ def connection_of(home: Path) -> Connection:
         return Connection.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise NetworkError(
-            f"{home} does not know its consortium yet: run `fedtrace school connect` first."
+            f"{home} does not know its consortium yet: run `fedtrace school join INVITE` first."
         ) from error
     except ValidationError as error:
         raise NetworkError(
-            f"{path} is damaged: write it again with `fedtrace school connect`."
+            f"{path} is damaged: write it again with `fedtrace school connect HOST:PORT`."
         ) from error
+
+
+def forget(home: Path) -> None:
+    """Destroy the key that the node connects with, and what it knows of its consortium.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    for name in ("node.key", "node.pub", NODE_FILE, CA_FILE, JOINING_FILE):
+        (home / "network" / name).unlink(missing_ok=True)
+
+
+def reconnect(home: Path, server: str, proxy: str | None) -> Connection:
+    """Another address of the same consortium, or another proxy; keys and trust stay.
+
+    Raises:
+        NetworkError: the school has not joined yet.
+        ValueError: address or proxy has not the form that it needs.
+        OSError: the file cannot be written; the old address is in force.
+    """
+    directory = home / "network"
+    if not (directory / CA_FILE).exists():
+        raise NetworkError(f"{home} has not joined yet: fedtrace school join INVITE")
+    connection = connection_to(school_name(home), server, proxy)
+    content = connection.model_dump_json(indent=2).encode()
+    write_private(directory / NODE_FILE, content, replace=True)
+    return connection
 
 
 class SchoolService:

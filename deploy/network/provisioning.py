@@ -77,7 +77,9 @@ def provision_server(directory: Path, *, hosts: Iterable[str], now: datetime) ->
     return identity
 
 
-def renew_server(directory: Path, *, hosts: Iterable[str], now: datetime) -> bool:
+def renew_server(
+    directory: Path, *, hosts: Iterable[str], now: datetime, even_if_valid: bool = False
+) -> bool:
     """Issue a new server certificate where the present one is for other names or ends soon.
 
     The CA stays, so no school has to do anything.
@@ -86,6 +88,7 @@ def renew_server(directory: Path, *, hosts: Iterable[str], now: datetime) -> boo
         directory: made by `provision_server`.
         hosts: the names that schools use now.
         now: the time.
+        even_if_valid: renew a certificate that could stay.
 
     Returns:
         Whether it was renewed: whoever shows it has to load it again.
@@ -99,7 +102,7 @@ def renew_server(directory: Path, *, hosts: Iterable[str], now: datetime) -> boo
     present = x509.load_pem_x509_certificate(path.read_bytes())
     shown = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     same = {str(name.value) for name in shown} == {str(_general_name(h).value) for h in names}
-    if same and now < present.not_valid_after_utc - _RENEWED_BEFORE:
+    if same and now < present.not_valid_after_utc - _RENEWED_BEFORE and not even_if_valid:
         return False
     ca = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
     ca_key, server_key = (

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from fedtrace.deploy.network.address import read_address
 from fedtrace.deploy.network.hosting import STATE_FILE, job_folder
 from fedtrace.deploy.network.jobs import Job, Jobs
-from fedtrace.server.consortium import database_url, find_plan, read_charter
+from fedtrace.server.consortium import CHARTER_FILE, database_url, find_plan, read_charter
 from fedtrace.server.head import Head
 from fedtrace.server.store import ConsortiumStore
 
@@ -90,8 +91,25 @@ def consortium_status(home: Path, *, now: datetime) -> ConsortiumStatus:
         Corrupt: the database cannot be read.
         OSError: it is no consortium's home.
     """
-    charter = read_charter(home)
     state = _state(home, now)
+    problems = (
+        [] if state else [f"the server does not run: fedtrace consortium serve --home {home}"]
+    )
+    if not (home / CHARTER_FILE).exists():
+        consortium = read_address(home).consortium
+        problems.append(
+            "there is no charter yet: invite the schools, approve them, and found the consortium; "
+            f"fedtrace consortium members --home {home} says how far they are"
+        )
+        return ConsortiumStatus(
+            consortium=consortium,
+            address=state.get("address"),
+            processes=state.get("processes", {}),
+            schools={},
+            jobs=(),
+            problems=tuple(problems),
+        )
+    charter = read_charter(home)
     connected: dict[str, bool] = state.get("schools", {})
     admitted = {path.stem for path in (home / "network" / "nodes").glob("*.pub")}
     schools = {
@@ -99,11 +117,8 @@ def consortium_status(home: Path, *, now: datetime) -> ConsortiumStatus:
         for member in charter.members
     }
     jobs = Jobs(job_folder(home)).all()
-    problems = (
-        [] if state else [f"the server does not run: fedtrace consortium serve --home {home}"]
-    )
     problems += [
-        f"{name} has sent no node key that was admitted: fedtrace consortium admit {name} NODE.pub"
+        f"{name} may not connect: fedtrace consortium invite {name} --home {home}"
         for name, is_connected in schools.items()
         if is_connected is None
     ]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from support.commands import approve, consortium_status, fedtrace, service, until
 from support.homes import Homes, make_homes
 
 from fedtrace.deploy.audit import verify_path
@@ -27,7 +24,6 @@ from fedtrace.server.round import finished_job
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
-FEDTRACE = str(Path(sys.executable).with_name("fedtrace"))
 ENTRY_POINTS = {
     "front": "fedtrace.deploy.network.front:main",
     "superlink": "flwr.superlink.cli:flower_superlink",
@@ -35,39 +31,6 @@ ENTRY_POINTS = {
     "supernode": "flwr.supernode.cli:flower_supernode",
     "gate": "fedtrace.client.gate:main",
 }
-
-
-def fedtrace(*arguments: object, expect: int = 0) -> str:
-    """Run a command to its end; returns its standard output."""
-    done = subprocess.run(
-        [FEDTRACE, *map(str, arguments)], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout
-
-
-@contextmanager
-def service(*arguments: object, ready: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs until it is told to end; entered when it has said ``ready``."""
-    process = subprocess.Popen([FEDTRACE, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if ready in line:
-                break
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.2)
 
 
 @dataclass
@@ -81,12 +44,7 @@ class Deployment:
 
     def status(self) -> dict[str, Any]:
         """What the operator sees; the exit code says whether something is to do."""
-        home = str(self.homes.consortium)
-        command = [FEDTRACE, "consortium", "status", "--home", home, "--json"]
-        found: dict[str, Any] = json.loads(
-            subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
-        )
-        return found
+        return consortium_status(self.homes.consortium)
 
     def job(self) -> dict[str, Any]:
         found: list[dict[str, Any]] = self.status()["jobs"]
@@ -113,20 +71,18 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     )
     (port,) = free_ports(1)
     home = homes.consortium
+    fedtrace(
+        *("consortium", "init", "--home", home, "--name", "county", "--host", "localhost"),
+        *("--port", port, "--listen", "127.0.0.1"),
+    )
     with ExitStack() as running:
         serving = running.enter_context(
-            service(
-                *("consortium", "serve", "--home", home, "--host", "localhost"),
-                *("--port", port, "--listen", "127.0.0.1"),
-                ready="fingerprint",
-            )
+            service(*("consortium", "serve", "--home", home), ready="authority")
         )
         for name, school in homes.schools.items():
-            ca = home / "network" / "ca.pem"
-            fedtrace("school", "connect", f"localhost:{port}", "--home", school, "--ca", ca)
-            fedtrace(
-                *("consortium", "admit", name, school / "network" / "node.pub", "--home", home)
-            )
+            invite = fedtrace("consortium", "invite", name, "--home", home)
+            fedtrace("school", "join", invite, "--home", school)
+            approve(home, name)
         schools = {
             name: running.enter_context(
                 service("school", "run", "--home", school, ready="connected")

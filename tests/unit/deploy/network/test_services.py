@@ -163,7 +163,7 @@ def status_of(checks: tuple[Check, ...], name: str) -> Check:
 
 def test_the_doctor_says_what_to_repair(tmp_path: Path) -> None:
     checks = examine(tmp_path, now=NOW)
-    assert "fedtrace school connect" in status_of(checks, "connection").sentence
+    assert "fedtrace school join" in status_of(checks, "connection").sentence
     assert {check.status for check in checks if check.name == "keys"} == {"FAIL"}
     assert all("backup" in check.sentence for check in checks if check.name == "keys")
 

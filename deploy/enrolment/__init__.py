@@ -1,0 +1,1 @@
+"""How a school becomes a member: invite, request with public keys, approval, charter."""

@@ -1,0 +1,82 @@
+"""The charter of the approved schools: the moment in which a consortium begins."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from fedtrace.deploy.enrolment.desk import Desk, EnrolmentError
+from fedtrace.deploy.network.address import read_address
+from fedtrace.governance.charter import Charter, Member
+from fedtrace.governance.signing import PublicKey
+from fedtrace.server.consortium import CHARTER_FILE, initialise_consortium, read_charter
+
+
+def found(
+    home: Path, *, threshold: int | None, witness_quorum: int | None, now: datetime
+) -> Charter:
+    """Make charter, keys, database and log of a consortium of all approved schools.
+
+    Args:
+        home: the consortium's; it has an address and no charter.
+        threshold: how many members must sign a plan; None: more than half.
+        witness_quorum: how many must cosign the log; None: the usual number.
+        now: the time of the log's first entry.
+
+    Raises:
+        EnrolmentError: nobody is approved, or somebody asked and waits.
+        FileExistsError: there is a charter already.
+        NetworkError: the home has no address.
+        ValueError: a rule of charters is broken.
+    """
+    address, enrolments = read_address(home), Desk(home).all()
+    if waiting := [one.school for one in enrolments if one.state == "asked"]:
+        raise EnrolmentError(
+            f"{', '.join(waiting)} asked to join and wait: approve or revoke them first, because "
+            "the charter names its members for good"
+        )
+    requests = [one.opened() for one in enrolments if one.state == "approved"]
+    members = [
+        Member(
+            name=request.school,
+            public_key=request.public_key,
+            log_public_key=request.log_public_key,
+        )
+        for request in requests
+        if request is not None
+    ]
+    if not members:
+        raise EnrolmentError("no school is approved yet: fedtrace consortium members shows who is")
+    consortium = initialise_consortium(
+        home,
+        name=address.consortium,
+        members=members,
+        threshold=threshold or len(members) // 2 + 1,
+        witness_quorum=witness_quorum,
+        now=now,
+    )
+    with closing(consortium):
+        return consortium.charter
+
+
+def is_founded(home: Path) -> bool:
+    """Whether the consortium has a charter."""
+    return (home / CHARTER_FILE).exists()
+
+
+def charter_members(home: Path) -> dict[str, PublicKey]:
+    """The members that the charter names with their keys; nobody before there is one."""
+    return dict(read_charter(home).member_keys()) if is_founded(home) else {}
+
+
+def require_name(home: Path, name: str) -> None:
+    """Refuse another name than the charter's.
+
+    Raises:
+        ValueError: the charter has another one.
+    """
+    if is_founded(home):
+        present = read_charter(home).consortium
+        if present != name:
+            raise ValueError(f"the charter in {home} is of {present}: its name stays, not {name}")

@@ -1,0 +1,223 @@
+"""The school's side: make the keys here, ask once, wait, and make a home of what comes back.
+
+``<home>/network/joining.json`` keeps the invite's secret and the request, so every step can be
+repeated: after an answer that was lost, a restart, or a day in which nobody approved.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedtrace.client.files import write_private
+from fedtrace.client.home import initialise_school
+from fedtrace.client.keys import SchoolKeys, create_keys, load_keys
+from fedtrace.deploy.enrolment.invites import Invite
+from fedtrace.deploy.enrolment.routes import (
+    ASK,
+    AUTHORITY,
+    LOOK,
+    Asking,
+    Failing,
+    Looking,
+    Standing,
+    authority_digest,
+)
+from fedtrace.deploy.network.certificates import client_context
+from fedtrace.deploy.network.errors import NetworkError, UnreachableError
+from fedtrace.deploy.network.node import (
+    CA_FILE,
+    JOINING_FILE,
+    Connection,
+    connect,
+    connection_of,
+    connection_to,
+    forget,
+)
+from fedtrace.governance.charter import Charter
+from fedtrace.governance.joining import JoinRequest, open_join_request, sign_join_request
+from fedtrace.governance.policy import SchoolPolicy
+from fedtrace.governance.signing import Signer
+
+POLICY_FILE = "policy.toml"
+
+_SECONDS = 20.0
+_LARGEST_ANSWER = 2 * 1024 * 1024  # a charter has at most 1 MiB
+
+Message = TypeVar("Message", bound=BaseModel)
+
+
+class Joining(BaseModel):
+    """What a school remembers of its request.
+
+    Attributes:
+        invite: as it came; it holds the secret.
+        request: the envelope that was sent.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    invite: Invite
+    request: str
+
+    def opened(self) -> JoinRequest:
+        """The request."""
+        return open_join_request(self.request.encode())
+
+
+def join(home: Path, invite: Invite, *, proxy: str | None, now: datetime) -> JoinRequest:
+    """Make keys, pin the consortium's CA, and ask to become a member.
+
+    Keys and request of an earlier call with this invite are used again. Nothing is sent before
+    the server has shown a certificate of the authority that the invite names.
+
+    Args:
+        home: of the school; created when it is not there.
+        invite: not expired.
+        proxy: ``http://[USER:PASSWORD@]HOST:PORT``, or None.
+        now: the time.
+
+    Raises:
+        NetworkError: the server cannot be reached, is another one, or does not take the request.
+        OSError: a file cannot be written.
+        ValueError: the proxy has not that form, or a key there is damaged.
+    """
+    connection = connection_to(invite.school, f"{invite.host}:{invite.port}", proxy)
+    authority = _fetch_authority(connection, invite)
+    home.mkdir(parents=True, exist_ok=True)
+    keys = load_keys(home / "keys") if (home / "keys").is_dir() else create_keys(home / "keys")
+    earlier = joining_of(home)
+    joining = earlier if earlier is not None and earlier.invite == invite else None
+    if joining is None:
+        forget(home)  # Flower never admits a node's key again that was revoked
+    node = connect(home, connection, authority)
+    joining = joining or _new(home, invite, keys, node.public_key, now)
+    asking = Asking(secret=invite.secret, request=joining.request)
+    _post(connection, home / "network" / CA_FILE, ASK, asking, Standing)
+    return joining.opened()
+
+
+def joining_of(home: Path) -> Joining | None:
+    """What the school has asked with; None where it never joined by an invite.
+
+    Raises:
+        NetworkError: the file is damaged.
+    """
+    path = home / "network" / JOINING_FILE
+    try:
+        return Joining.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise NetworkError(f"{path} is damaged: join again with the consortium's invite") from error
+
+
+def standing(home: Path, joining: Joining) -> Standing:
+    """Ask the consortium how far it is.
+
+    Raises:
+        NetworkError: it cannot be reached, or does not know the invite any more.
+    """
+    looking = Looking(secret=joining.invite.secret, school=joining.invite.school)
+    connection = connection_of(home)
+    return _post(connection, home / "network" / CA_FILE, LOOK, looking, Standing)
+
+
+def become_member(home: Path, charter: Charter, policy: SchoolPolicy, *, now: datetime) -> None:
+    """Make the school's home around its keys, under the charter that names them.
+
+    Raises:
+        PolicyError: the charter does not name this school with these keys.
+        OSError: a file cannot be written; the call can be repeated.
+    """
+    initialise_school(home, charter=charter, policy=policy, now=now).close()
+
+
+def _fetch_authority(connection: Connection, invite: Invite) -> bytes:
+    """The CA certificate, from a server that is not trusted yet: only its hash decides."""
+    url = f"https://{connection.host}:{connection.port}{AUTHORITY.decode()}"
+    try:
+        with httpx.Client(
+            verify=False,  # noqa: S501 - what comes is compared with the invite
+            proxy=connection.proxy,
+            trust_env=False,
+            timeout=_SECONDS,
+        ) as client:
+            answer = client.get(url)
+        shown = authority_digest(answer.content[:_LARGEST_ANSWER])
+    except httpx.HTTPError as error:
+        raise _unreachable(connection, error) from error
+    except ValueError as error:
+        raise NetworkError(
+            f"{connection.host}:{connection.port} is no fedtrace consortium: check the address "
+            "with whoever sent the invite. Nothing was sent."
+        ) from error
+    if shown != invite.authority:
+        raise NetworkError(
+            f"the server at {connection.host}:{connection.port} shows the authority {shown}, the "
+            f"invite names {invite.authority}: it is another server, or somebody stands between. "
+            "Ask the consortium. Nothing was sent or written."
+        )
+    return answer.content
+
+
+def _new(home: Path, invite: Invite, keys: SchoolKeys, node_key: Path, now: datetime) -> Joining:
+    request = JoinRequest(
+        school=invite.school,
+        authority=invite.authority,
+        public_key=keys.public_key,
+        log_public_key=keys.log_public_key,
+        node_key=" ".join(node_key.read_text("ascii").split()[:2]),
+        made_at=now.replace(microsecond=0),
+    )
+    envelope = sign_join_request(request, [keys.signer, Signer(keys.log_key)])
+    joining = Joining(invite=invite, request=envelope.decode("ascii"))
+    write_private(home / "network" / JOINING_FILE, joining.model_dump_json().encode(), replace=True)
+    return joining
+
+
+def _post(
+    connection: Connection,
+    ca_certificate: Path,
+    route: bytes,
+    message: BaseModel,
+    answer_type: type[Message],
+) -> Message:
+    url = f"https://{connection.host}:{connection.port}{route.decode()}"
+    try:
+        with httpx.Client(
+            verify=client_context(ca_certificate),
+            proxy=connection.proxy,
+            trust_env=False,
+            timeout=_SECONDS,
+        ) as client:
+            answer = client.post(
+                url,
+                content=message.model_dump_json(),
+                headers={"content-type": "application/json"},
+            )
+        if answer.status_code != httpx.codes.OK:
+            said = Failing.model_validate_json(answer.content).error
+            kind = UnreachableError if answer.is_server_error else NetworkError
+            raise kind(f"{connection.host}:{connection.port} answers: {said}")
+        return answer_type.model_validate_json(answer.content[:_LARGEST_ANSWER])
+    except httpx.HTTPError as error:
+        raise _unreachable(connection, error) from error
+    except ValidationError as error:
+        raise NetworkError(
+            f"{connection.host}:{connection.port} gave an answer that is none of fedtrace "
+            f"(status {answer.status_code}): is there a proxy between? Try --proxy."
+        ) from error
+
+
+def _unreachable(connection: Connection, error: httpx.HTTPError) -> UnreachableError:
+    through = " through the proxy" if connection.proxy else ""
+    return UnreachableError(
+        f"{connection.host}:{connection.port} does not answer{through} ({error}). Check the "
+        "address, and that the firewall lets this machine connect out to it; a school behind a "
+        "proxy needs --proxy. Nothing is lost: run the command again."
+    )
