@@ -13,6 +13,7 @@ import torch
 
 from fedtrace.client.summing import student_sums
 from fedtrace.governance.plan import Plan, RoundKind
+from fedtrace.governance.refusals import RefusalCode, Refused
 from fedtrace.models.interactions import Interactions
 from fedtrace.models.metrics import predict
 from fedtrace.models.networks import KnowledgeModel, ModelSpec, build
@@ -20,6 +21,9 @@ from fedtrace.models.parameters import fingerprint, from_vector
 from fedtrace.privacy.discrete import NoiseShare
 from fedtrace.privacy.histograms import noised, score_histograms
 from fedtrace.privacy.noise import RandomSource, add_gaussian_noise, poisson_sample
+
+ROUNDING_SLACK = 1e-3
+"""Relative: sums of a thousand clipped vectors in float32 are off by less than a tenth of it."""
 
 
 def model_spec(plan: Plan) -> ModelSpec:
@@ -77,6 +81,7 @@ class Trainer:
 
         Raises:
             ValueError: ``parameters`` do not fit the plan's model.
+            Refused: R21, the engine broke its bound.
         """
         privacy = self._plan.privacy
         return add_gaussian_noise(
@@ -95,6 +100,7 @@ class Trainer:
 
         Raises:
             ValueError: ``parameters`` do not fit the plan's model.
+            Refused: R21, the engine broke its bound.
         """
         return self._share("train", self._clipped_sum(parameters, students))
 
@@ -108,7 +114,9 @@ class Trainer:
         sample = students.select(taking_part).draw_windows(
             self._plan.data.max_sequence, np.random.default_rng(seed)
         )
-        return -self._sums.clipped_sum(sample, clipping_norm=privacy.clipping_norm)
+        total = self._sums.clipped_sum(sample, clipping_norm=privacy.clipping_norm)
+        _require_bounded(total, students=len(sample), clipping_norm=privacy.clipping_norm)
+        return -total
 
     def private_histograms(self, parameters: np.ndarray, students: Interactions) -> np.ndarray:
         """Noised score histograms of held-out students, from which the server computes metrics.
@@ -123,6 +131,7 @@ class Trainer:
 
         Raises:
             ValueError: ``parameters`` do not fit the plan's model.
+            Refused: R21, the engine broke its bound.
         """
         noise_multiplier = self._plan.evaluation.noise_multiplier
         return noised(self._histograms(parameters, students), noise_multiplier, self._source)
@@ -135,6 +144,7 @@ class Trainer:
 
         Raises:
             ValueError: ``parameters`` do not fit the plan's model.
+            Refused: R21, the engine broke its bound.
         """
         return self._share("evaluate", self._histograms(parameters, students).ravel())
 
@@ -149,4 +159,20 @@ class Trainer:
             self._model, students, max_sequence=self._plan.data.max_sequence
         )
         probabilities = torch.sigmoid(torch.from_numpy(np.asarray(logits, dtype=np.float64)))
-        return score_histograms(probabilities.numpy(), correct, student, bins=evaluation.bins)
+        scores = score_histograms(probabilities.numpy(), correct, student, bins=evaluation.bins)
+        _require_bounded(scores, students=len(students), clipping_norm=1.0)
+        return scores
+
+
+def _require_bounded(total: np.ndarray, *, students: int, clipping_norm: float) -> None:
+    """R21: a sum of so many clipped vectors is within their number times C, and a number.
+
+    Clipping makes anything else impossible, so this guards against a defect of an engine. It looks
+    at the sum before the noise, which would hide one.
+
+    Raises:
+        Refused: it is not; nothing leaves the school, and the round counts as spent.
+    """
+    bound = students * clipping_norm * (1 + ROUNDING_SLACK)
+    if not float(np.linalg.norm(total)) <= bound:  # also where it is not a number
+        raise Refused(RefusalCode.R21)

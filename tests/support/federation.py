@@ -122,6 +122,7 @@ def accept(
     now: datetime,
     fab_digest: str | None = None,
     trust_mode: TrustMode = "local",
+    schema_fingerprint: str | None = None,
 ) -> Plan:
     """Draft a plan, and have it signed and accepted by all."""
     valid_from, valid_until = validity(now)
@@ -144,7 +145,9 @@ def accept(
     )
     data = plan.data.model_copy(update={"min_students": MIN_STUDENTS})
     app = plan.app.model_copy(update={"fab_digest": fab_digest or plan.app.fab_digest})
-    plan = plan.model_copy(update={"data": data, "app": app})
+    fingerprint = schema_fingerprint or plan.model.schema_fingerprint
+    model = plan.model.model_copy(update={"schema_fingerprint": fingerprint})
+    plan = plan.model_copy(update={"data": data, "app": app, "model": model})
     activate_plan(workspace, plan, catalogue=CATALOGUE, initial_parameters=initial, now=now)
     return plan
 
