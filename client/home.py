@@ -32,8 +32,9 @@ from fedtrace.client.school import School, SchoolSettings
 from fedtrace.client.store import SchoolStore
 from fedtrace.client.vault import Vault
 from fedtrace.governance.charter import Charter
-from fedtrace.governance.errors import Corrupt, PolicyError
+from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
 from fedtrace.governance.facts import Rules
+from fedtrace.governance.ledger import may_move_the_year
 from fedtrace.governance.log.entries import PolicyChanged, SchoolInitialised
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.policy import SchoolPolicy, open_policy, sign_policy
@@ -89,7 +90,8 @@ def change_policy(home: Path, policy: SchoolPolicy, *, now: datetime) -> None:
     """Replace a school's policy, signed and logged; works where the old one is damaged.
 
     Raises:
-        PolicyError: the home has not been made, or the policy is another school's.
+        PolicyError: the home has not been made, the policy is another school's, or a new start of
+            the student-year would give this year's budget a second time.
         BlockingIOError: another process, as the gate, has the log open.
         Corrupt: the log is damaged.
         OSError: a file cannot be written; the old policy is in force.
@@ -98,6 +100,7 @@ def change_policy(home: Path, policy: SchoolPolicy, *, now: datetime) -> None:
     keys = load_keys(home / "keys")
     charter = Charter.from_bytes((home / _CHARTER).read_bytes())
     _require_member(charter, policy, keys)
+    _require_same_year(home, policy, keys, now)
     log = Log.open(home / "log", origin=school_origin(charter, policy.school), key=keys.log_key)
     try:
         log.append(PolicyChanged(policy_digest=policy.digest()), now=now)
@@ -182,6 +185,25 @@ def _require_home(home: Path) -> None:
             f"{home} is not a school's home: there is no {_SETTINGS} in it. Check the path, or "
             "make a home with `fedtrace school init`."
         )
+
+
+def _require_same_year(home: Path, policy: SchoolPolicy, keys: SchoolKeys, now: datetime) -> None:
+    """Refuse a policy under which what was spent in this student-year would not count."""
+    after = policy.student_year_first_month
+    try:
+        before = _own_policy(home / _POLICY, keys).student_year_first_month
+    except (PolicyError, Rejected, OSError):
+        before = None  # it is damaged, and being replaced
+    store = SchoolStore(home / "school.db")
+    try:
+        if not may_move_the_year(store.ledger(), now, before=before, after=after):
+            raise PolicyError(
+                f"student_year_first_month cannot become {after} now: students of this year have "
+                "taken part in rounds that would not count any more. Change it in the first days "
+                "of a new student-year, before its first round."
+            )
+    finally:
+        store.close()
 
 
 def _own_policy(path: Path, keys: SchoolKeys) -> SchoolPolicy:

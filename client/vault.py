@@ -289,7 +289,8 @@ class Vault:
     ) -> Erasure:
         """Destroy one student's key and record, and search the files for what might be left.
 
-        The order is the point: the key first and on its own, so that from then on the record is
+        The order is the point: first the tombstone, so that no import brings the student back
+        wherever this is cut off; then the key on its own, so that from then on the record is
         unreadable whatever happens; then the row; then the journals, which keep deleted pages
         until they are emptied, and the free pages. When the journals could not be emptied,
         calling again empties them, whatever it finds of the student.
@@ -315,12 +316,13 @@ class Vault:
         if row is None:
             drop_deleted_pages(self._engine, ("keys", "main"))
             raise LookupError("there is no such student in the vault")
+        if external_id is not None:
+            with writing(self._engine) as connection:
+                grave = {"hash": self._sealer.tombstone_of(external_id)}
+                connection.execute(insert(tombstones).on_conflict_do_nothing(), grave)
         with writing(self._engine) as connection:
             connection.execute(delete(wrapped_keys).where(wrapped_keys.c.token == token))
         with writing(self._engine) as connection:
-            if external_id is not None:
-                grave = {"hash": self._sealer.tombstone_of(external_id)}
-                connection.execute(insert(tombstones).on_conflict_do_nothing(), grave)
             for table in (students, consents, requests):
                 connection.execute(delete(table).where(table.c.token == token))
             if entry is not None:

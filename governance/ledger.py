@@ -195,6 +195,28 @@ def spent(entries: Iterable[LedgerEntry], year: str) -> tuple[PrivacyEvent, ...]
     return tuple(entry.event for entry in entries if entry.event.student_year == year)
 
 
+def may_move_the_year(
+    entries: Iterable[LedgerEntry], now: datetime, *, before: int | None, after: int
+) -> bool:
+    """Whether student-years may start in another month without giving a budget a second time.
+
+    Entries keep the year that was theirs when they were reserved. Where the year that runs by the
+    old month has entries, they would not count in a year that is named anew.
+
+    Args:
+        entries: the ledger.
+        now: with a time zone.
+        before: the month until now; None where it cannot be known.
+        after: the month from now on.
+    """
+    years = {entry.event.student_year for entry in entries}
+    if before == after or not years:
+        return True
+    if before is not None and student_year(now, before) in years:
+        return False
+    return student_year(now, after) >= max(years)
+
+
 def spent_by_plan(entries: Iterable[LedgerEntry], plan_digest: str) -> tuple[PrivacyEvent, ...]:
     """Everything that counts against one plan's job, whatever its state and year."""
     return tuple(entry.event for entry in entries if entry.event.plan_digest == plan_digest)

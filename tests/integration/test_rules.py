@@ -18,6 +18,7 @@ from fedtrace.client.store import SchoolStore
 from fedtrace.client.vault_tables import new_request
 from fedtrace.deploy.simulation.in_process import SystemClock
 from fedtrace.governance.consent import ConsentState, Terms
+from fedtrace.governance.errors import PolicyError
 from fedtrace.governance.log.entries import ConsentChanged, HoldPlaced, OrderRefused, RoundReserved
 from fedtrace.governance.manifest import REFUSAL_TYPE, RefusalNotice
 from fedtrace.governance.signing import unverified_payload
@@ -54,6 +55,23 @@ def test_a_smaller_budget_of_one_school_refuses_before_anything_is_spent(
     assert outcome.reason == "completed"
     assert not any(isinstance(e, RoundReserved) for e in logged(federation.home(SCHOOL)))
     check_consortium(federation.workspace)
+
+
+def test_the_student_year_cannot_be_moved_away_from_what_was_spent(
+    federation: Federation,
+) -> None:
+    home = federation.home(SCHOOL)
+    with open_school(home) as school:
+        policy = school.rules.policy
+    now = datetime.now(UTC)
+    moved = policy.model_copy(update={"student_year_first_month": now.month % 12 + 1})
+    change_policy(home, moved, now=now)  # nothing is spent yet
+    change_policy(home, policy, now=now)
+    federation.run()
+    before = (home / "policy.dsse.json").read_bytes()
+    with pytest.raises(PolicyError, match="would not count any more"):
+        change_policy(home, moved, now=now)
+    assert (home / "policy.dsse.json").read_bytes() == before
 
 
 def test_withdrawn_consent_shrinks_the_cohort_and_then_ends_it(

@@ -14,6 +14,7 @@ from fedtrace.governance.ledger import (
     LedgerEntry,
     PrivacyEvent,
     job_events,
+    may_move_the_year,
     spent,
     spent_by_plan,
     student_year,
@@ -131,3 +132,23 @@ def test_a_student_year_needs_a_time_zone_and_a_month() -> None:
         student_year(datetime(2026, 8, 1), 8)  # noqa: DTZ001
     with pytest.raises(ValueError, match="1 to 12, not 13"):
         student_year(datetime(2026, 8, 1, tzinfo=UTC), 13)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "now", "allowed"),
+    [
+        (8, 8, datetime(2026, 11, 1, tzinfo=UTC), True),
+        (8, 12, datetime(2026, 11, 1, tzinfo=UTC), False),  # would be 2025/26 again
+        (8, 9, datetime(2026, 11, 1, tzinfo=UTC), False),  # the year that runs has entries
+        (12, 8, datetime(2027, 9, 1, tzinfo=UTC), False),  # 2026/27 still runs until December
+        (8, 12, datetime(2027, 8, 2, tzinfo=UTC), True),  # a new year: 2026/27 counts on
+        (None, 12, datetime(2026, 11, 1, tzinfo=UTC), False),
+        (None, 8, datetime(2026, 11, 1, tzinfo=UTC), True),
+    ],
+)
+def test_moving_the_year_gives_no_budget_twice(
+    before: int | None, after: int, now: datetime, allowed: bool
+) -> None:
+    entries = (LedgerEntry(event=EVENT).abandoned(),)
+    assert may_move_the_year(entries, now, before=before, after=after) is allowed
+    assert may_move_the_year((), now, before=before, after=after)
