@@ -26,6 +26,9 @@ GRID_BITS = 24
 
 _KEY_BYTES = 32
 _AT_ONCE = 2**13  # pairs whose intermediate results stay in a core's own cache
+_WORD_BYTES = 8
+_SPARE_WORDS = 2  # ``update_into`` wants room for one more block of the cipher
+_ZEROS = bytes(2**16)  # encrypted piece by piece: a new page for every piece would cost more
 _ZERO_COUNTER = bytes(16)  # each key encrypts one stream, so no counter is ever used twice
 
 
@@ -34,6 +37,9 @@ class RandomSource(Protocol):
 
     def bytes(self, count: int) -> bytes:
         """``count`` uniform bytes."""
+
+    def words(self, count: int) -> npt.NDArray[np.uint64]:
+        """uint64 [count], uniform."""
 
     def uniform(self, count: int) -> FloatArray:
         """float64 [count], multiples of 2**-53 uniform in [0, 1)."""
@@ -50,12 +56,21 @@ class _Keystream:
 
     def bytes(self, count: int) -> bytes:
         """``count`` uniform bytes."""
-        cipher = Cipher(AES256(self._fresh_key()), CTR(_ZERO_COUNTER))
-        return cipher.encryptor().update(bytes(count))
+        return self.words(-(-count // _WORD_BYTES)).tobytes()[:count]
+
+    def words(self, count: int) -> npt.NDArray[np.uint64]:
+        """uint64 [count], uniform: the keystream, read as little-endian words."""
+        stream = Cipher(AES256(self._fresh_key()), CTR(_ZERO_COUNTER)).encryptor()
+        words = np.empty(count + _SPARE_WORDS, dtype="<u8")
+        room = words.data.cast("B")
+        for first in range(0, _WORD_BYTES * count, len(_ZEROS)):
+            rest = _WORD_BYTES * count - first
+            stream.update_into(_ZEROS[:rest], room[first:])
+        return words[:count]
 
     def uniform(self, count: int) -> FloatArray:
         """float64 [count], multiples of 2**-53 uniform in [0, 1)."""
-        return (self._words(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return (self.words(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def normal(self, count: int) -> FloatArray:
         """float64 [count], independent standard Gaussian numbers.
@@ -65,7 +80,7 @@ class _Keystream:
         radius keeps all 64 bits of its word: the tail ends at 9.5 standard deviations, beyond
         which a Gaussian falls with probability 3e-21.
         """
-        words = self._words(count + count % 2).reshape(2, -1)
+        words = self.words(count + count % 2).reshape(2, -1)
         pairs = np.empty(words.shape)
         for first in range(0, words.shape[1], _AT_ONCE):
             block = slice(first, first + _AT_ONCE)
@@ -75,9 +90,6 @@ class _Keystream:
             np.multiply(radius, np.cos(angle), out=pairs[0, block])
             np.multiply(radius, np.sin(angle), out=pairs[1, block])
         return pairs.reshape(-1)[:count]
-
-    def _words(self, count: int) -> npt.NDArray[np.uint64]:
-        return np.frombuffer(self.bytes(8 * count), dtype="<u8")
 
 
 class OsRandom(_Keystream):

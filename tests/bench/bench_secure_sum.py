@@ -1,4 +1,4 @@
-"""What a secure sum costs a school and the aggregator, and what integer noise costs."""
+"""What a secure sum costs a school and the aggregator."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from support.measurement import Measurement, spread
 
-from fedtrace.privacy.discrete import discrete_gaussian
-from fedtrace.privacy.noise import OsRandom
 from fedtrace.privacy.secure_sum.group import Group
 from fedtrace.privacy.secure_sum.protocol import MaskedInput, Member, unmask
 
@@ -20,7 +18,6 @@ PARAMETERS = 1_000_000
 REPETITIONS = 5
 GOAL_SECONDS = 0.25
 GOAL_BYTES = 4.1e6
-GOAL_NOISE_SECONDS = 0.06
 
 
 def run() -> list[Measurement]:
@@ -48,7 +45,6 @@ def run() -> list[Measurement]:
             ratio=GOAL_BYTES / size,
         ),
         _reveal_and_unmask(keys, group),
-        _noise(),
     ]
 
 
@@ -73,14 +69,6 @@ def _reveal_and_unmask(keys: dict[str, X25519PrivateKey], group: Group) -> Measu
     return _timed(
         "unmask 1,000 numbers of 160 of 200 schools, aggregator",
         lambda: unmask(group, words, commitments, revealed),
-    )
-
-
-def _noise() -> Measurement:
-    return _timed(
-        "integer noise for a million parameters",
-        lambda: discrete_gaussian(1e5, PARAMETERS, OsRandom()),
-        goal=GOAL_NOISE_SECONDS,
     )
 
 

@@ -14,6 +14,7 @@ from fedtrace.privacy.discrete import (
     SMALLEST_STDDEV,
     NoiseShare,
     _cumulative,
+    _Table,
     discrete_gaussian,
 )
 from fedtrace.privacy.noise import SeededRandom
@@ -42,6 +43,18 @@ def test_the_table_is_the_distribution() -> None:
     assert np.allclose(mass, wanted / wanted.sum(), rtol=1e-9, atol=1e-15)
     assert int(table[-1]) == 2**64 - 1
     assert (np.diff(table.astype(object)) >= 0).all()
+
+
+@pytest.mark.parametrize("stddev", [6.5, 320.0, 14_000.0])
+def test_the_guide_answers_every_word_as_a_search_would(stddev: float) -> None:
+    """At every boundary of the table, where a guess by the first bits would go wrong."""
+    cumulative = _cumulative(stddev)
+    ends = np.array([0, 1, 2**47 - 1, 2**47, 2**63, 2**64 - 2, 2**64 - 1], dtype=np.uint64)
+    below, above = (cumulative[(cumulative > 0)] - np.uint64(1)), cumulative[cumulative < 2**64 - 1]
+    coins = SeededRandom(4).words(50_000)
+    words = np.concatenate([ends, below, cumulative, above + np.uint64(1), coins])
+    searched = np.searchsorted(cumulative, words, side="right") - len(cumulative) // 2
+    np.testing.assert_array_equal(_Table.over(cumulative).drawn_by(words), searched)
 
 
 @pytest.mark.parametrize("stddev", [SMALLEST_STDDEV, 500.0, 1e6])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 from scipy import stats
 
 from fedtrace.privacy.noise import (
@@ -41,8 +46,8 @@ def test_uniform_numbers_are_uniform_and_below_one() -> None:
 @pytest.mark.parametrize("byte", [0x00, 0x7F, 0x80, 0xFF])
 def test_the_extreme_words_give_finite_noise(byte: int) -> None:
     class Constant(SeededRandom):
-        def bytes(self, count: int) -> bytes:
-            return bytes([byte]) * count
+        def words(self, count: int) -> npt.NDArray[np.uint64]:
+            return np.full(count, int.from_bytes(bytes([byte]) * 8), dtype="<u8")
 
     numbers = Constant(0).normal(5)
     assert np.isfinite(numbers).all()
@@ -55,6 +60,15 @@ def test_a_seed_repeats_its_requests_and_no_two_requests_agree() -> None:
     assert (one.normal(3) == two.normal(3)).all()
     assert one.bytes(32) != one.bytes(32)
     assert SeededRandom(4).bytes(32) != SeededRandom(5).bytes(32)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 2**16 - 1, 2**16, 2**16 + 17, 3 * 2**16])
+def test_the_bytes_are_one_keystream(count: int) -> None:
+    """However they are made piece by piece: AES-256-CTR from counter 0 over zeros."""
+    key = hashlib.sha256(b"5/1").digest()
+    whole = Cipher(AES256(key), CTR(bytes(16))).encryptor().update(bytes(count + 8))
+    assert SeededRandom(5).bytes(count) == whole[:count]
+    assert SeededRandom(5).words(count // 8).tobytes() == whole[: count // 8 * 8]
 
 
 def test_every_request_takes_a_fresh_key_from_the_operating_system(
