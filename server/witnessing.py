@@ -43,6 +43,7 @@ MESSAGE_BYTES = 8 * 1024 * 1024
 PATIENCE_SECONDS = 10
 """How long the schools of a round are waited for once there is a quorum, at most."""
 
+_KEPT_REQUESTS = 4  # of at most 8 MiB each
 _SHARE = 0.5
 """And no longer than this part of the time until the deadline."""
 
@@ -66,6 +67,10 @@ class WitnessedTransport:
         self._sizes: dict[str, int] = {}  # what each school cosigned last, as far as is known
         self._size = -1
         self._lines: dict[str, str] = {}  # school -> its cosignature over the newest checkpoint
+        # Most schools are as far as the others: what is made for one of them is kept for the rest.
+        self._requests: dict[int, tuple[int, Request]] = {}  # old size -> new size, message
+        self._notes: dict[int, bytes] = {}  # size -> the checkpoint
+        self._shared: tuple[int, bytes] | None = None  # with so many cosignatures, which are all
 
     def connected(self) -> frozenset[str]:
         """See `fedtrace.server.ports.Transport`."""
@@ -103,6 +108,9 @@ class WitnessedTransport:
         """
         if self._size != self._log.size:
             self._size, self._lines = self._log.size, {}
+            self._shared = None
+            self._requests.clear()
+            self._notes.clear()
         before = len(self._lines)
         start = self._clock.now()
         connected = self._inner.connected() & set(self._keys)
@@ -136,24 +144,33 @@ class WitnessedTransport:
 
     def _request(self, school: str) -> Request:
         """What a school needs to go on from where it is, as far as fits into one message."""
-        old, new = self._old_size(school), self._next_size(school)
-        lines = [self._log.line(index) + b"\n" for index in range(old, new)]
-        proof = tuple(self._log.consistency_proof(old, new)) if old else ()
-        note = self._log.signed_checkpoint(new)
-        return {
-            "add-checkpoint": AddCheckpoint(old=old, proof=proof, note=note).to_bytes(),
-            "entries": b"".join(lines),
-        }
+        return self._step(self._old_size(school))[1]
+
+    def _step(self, old: int) -> tuple[int, Request]:
+        """How far the next message brings a school that has so many entries, and the message."""
+        if old not in self._requests:
+            if len(self._requests) == _KEPT_REQUESTS:
+                self._requests.clear()
+            new, room, lines = old, MESSAGE_BYTES, []
+            while new < self._size and room > 0:
+                line = self._log.line(new) + b"\n"
+                room -= len(line)
+                if room > 0:
+                    lines.append(line)
+                    new += 1
+            proof = tuple(self._log.consistency_proof(old, new)) if old else ()
+            asked = AddCheckpoint(old=old, proof=proof, note=self._checkpoint(new))
+            message = {"add-checkpoint": asked.to_bytes(), "entries": b"".join(lines)}
+            self._requests[old] = new, message
+        return self._requests[old]
+
+    def _checkpoint(self, size: int) -> bytes:
+        if size not in self._notes:
+            self._notes[size] = self._log.signed_checkpoint(size)
+        return self._notes[size]
 
     def _old_size(self, school: str) -> int:
         return min(self._sizes.get(school, 0), self._size)
-
-    def _next_size(self, school: str) -> int:
-        """How far the next message brings a school."""
-        new, room = self._old_size(school), MESSAGE_BYTES
-        while new < self._size and (room := room - len(self._log.line(new)) - 1) > 0:
-            new += 1
-        return new
 
     def _take(self, school: str, reply: Reply) -> bool:
         """Take what a school answered; whether it is worth while to ask it again.
@@ -178,8 +195,8 @@ class WitnessedTransport:
     def _cosigned(self, school: str, body: bytes) -> bool:
         """Keep a cosignature; whether the school is still behind."""
         key = self._keys[school]
-        new = self._next_size(school)
-        note = self._log.signed_checkpoint(new)
+        new, _ = self._step(self._old_size(school))
+        note = self._checkpoint(new)
         try:
             given = parse_signature_lines(body)
             mine = next(each for each in given if each.key_id == key.key_id)
@@ -214,8 +231,10 @@ class WitnessedTransport:
 
     def _note(self, wanted: frozenset[str]) -> bytes:
         """The newest checkpoint with as many cosignatures as fit, those of ``wanted`` first."""
+        if self._shared is not None and self._shared[0] == len(self._lines):
+            return self._shared[1]
         schools = sorted(self._lines, key=lambda school: (school not in wanted, school))
-        note = self._log.signed_checkpoint(self._size)
+        note = self._checkpoint(self._size)
         lines: list[str] = []
         size = len(note)
         for school in schools[: COSIGNATURE_LIMIT - 1]:
@@ -223,4 +242,7 @@ class WitnessedTransport:
             if size > NOTE_LIMIT_BYTES:
                 break
             lines.append(self._lines[school])
-        return cosigned(note, lines)
+        whole = cosigned(note, lines)
+        if len(lines) == len(self._lines):  # all of them fit, whoever comes first
+            self._shared = len(lines), whole
+        return whole

@@ -32,6 +32,7 @@ NOTE_LIMIT_BYTES = 128 * 1024
 KEY_ID_BYTES = 4
 
 _ED25519 = b"\x01"
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _SIGNATURE_LINE = re.compile(r"\u2014 ([^\s+]+) ([A-Za-z0-9+/=]+)")
 
 
@@ -122,7 +123,7 @@ def parse_note(note: bytes) -> tuple[str, tuple[NoteSignature, ...]]:
         content = note.decode("utf-8")
     except UnicodeDecodeError as error:
         raise NoteError("format", "it is not UTF-8") from error
-    if any(character < " " and character != "\n" for character in content):
+    if _CONTROL_CHARACTER.search(content):
         raise NoteError("format", "it has a control character")
     head, separator, tail = content.rpartition("\n\n")
     if not separator or not tail.endswith("\n"):
