@@ -13,7 +13,9 @@ order. Where the quorum is not reached nobody is asked, and the wait lasts until
 from __future__ import annotations
 
 import logging
+import math
 import re
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
@@ -42,6 +44,9 @@ MESSAGE_BYTES = 8 * 1024 * 1024
 
 PATIENCE_SECONDS = 10
 """How long the schools of a round are waited for once there is a quorum, at most."""
+
+AGAIN_SECONDS = 2.0
+"""Between two times that everybody is asked while there is no quorum."""
 
 _KEPT_REQUESTS = 4  # of at most 8 MiB each
 _SHARE = 0.5
@@ -116,12 +121,24 @@ class WitnessedTransport:
         connected = self._inner.connected() & set(self._keys)
         until = start + min((deadline - start) * _SHARE, timedelta(seconds=PATIENCE_SECONDS))
         self._question(wanted | connected, wanted, until=until)
-        if not self._has_quorum():
-            # Whoever comes back in time may make the quorum.
-            self._question(frozenset(self._keys), frozenset(), until=deadline)
+        self._wait_for_quorum(deadline)
         if len(self._lines) > before and self._has_quorum():
             write_durably(self._kept_in, self._note(frozenset()))
         return len(self._lines)
+
+    def _wait_for_quorum(self, deadline: datetime) -> None:
+        """Whoever comes back in time may make the quorum: ask again and again, until then.
+
+        Flower answers at once for a node that it holds to be away, as all of them are for half a
+        minute after a SuperLink was started again.
+        """
+        left = (deadline - self._clock.now()).total_seconds()
+        for _ in range(math.ceil(left / AGAIN_SECONDS)):
+            if self._has_quorum() or self._clock.now() >= deadline:
+                return
+            self._question(frozenset(self._keys), frozenset(), until=deadline)
+            if not self._has_quorum() and self._clock.now() < deadline:
+                time.sleep(AGAIN_SECONDS)
 
     def _question(self, asked: frozenset[str], wanted: frozenset[str], *, until: datetime) -> None:
         """Ask these schools until all of ``wanted`` and a quorum have cosigned, or time is over."""

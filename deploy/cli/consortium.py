@@ -5,11 +5,12 @@ from __future__ import annotations
 import typer
 
 from fedtrace.deploy.cli.enrolment import approve, found, init, invite, members, renew, revoke
-from fedtrace.deploy.cli.serving import serve, start, status
+from fedtrace.deploy.cli.serving import activate, serve, start, status
 
 app = typer.Typer(help="The consortium's server: schools, jobs, status.", no_args_is_help=True)
 for command in (init, serve, invite, members, approve, found, revoke, renew):
     app.command()(command)
+app.command()(activate)
 app.command()(start)
 app.command()(status)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fedtrace.deploy.cli.documents import naming, read_document
 from fedtrace.deploy.cli.options import ConsortiumHome, Home, Json
 from fedtrace.deploy.cli.output import (
     ExitCode,
@@ -50,6 +52,44 @@ def serve(home: ConsortiumHome) -> None:
             while True:
                 service.tick()
                 time.sleep(_TICK_SECONDS)
+
+
+def activate(
+    envelopes: Annotated[
+        list[Path],
+        typer.Argument(help="The signed plan; several if signed apart.", metavar="PLAN.dsse.json"),
+    ],
+    home: ConsortiumHome,
+    catalogue: Annotated[Path, typer.Option(help="The plan's catalogue.json.")],
+    initial: Annotated[Path, typer.Option(help="The plan's NAME.initial.safetensors.")],
+) -> None:
+    """Put a plan into force that enough members have signed; the log says so from now on."""
+    from fedtrace.governance.plan import PLAN_TYPE
+    from fedtrace.governance.signing import merge_signatures
+    from fedtrace.server.consortium import PLANS_FOLDER, open_consortium
+    from fedtrace.server.plans import PLAN_FILE
+
+    with plain_errors():
+        signed_apart = []
+        for path in envelopes:
+            content = read_document(path)
+            with naming(path):
+                signed_apart.append(merge_signatures([content], PLAN_TYPE))
+        with closing(open_consortium(home)) as consortium:
+            signed = consortium.activate_plan(
+                merge_signatures(signed_apart, PLAN_TYPE),
+                catalogue=read_document(catalogue),
+                initial_parameters=read_document(initial),
+                now=datetime.now(UTC),
+            )
+    print_lines(
+        f"{signed.plan.name} is active, {signed.digest}\nsigned by {', '.join(signed.signers)}"
+    )
+    whole = home / PLANS_FOLDER / signed.digest.removeprefix("sha256:") / PLAN_FILE
+    say_next(
+        f"send {whole}, with all signatures, to every school, which runs fedtrace school accept; "
+        f"then fedtrace consortium start {signed.plan.name} --home {home}"
+    )
 
 
 def start(

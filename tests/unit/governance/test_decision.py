@@ -117,7 +117,7 @@ REFUSED: dict[str, tuple[Scene, str, str]] = {
         "policy.revoked_plans",
     ),
     "purpose not allowed": (
-        Scene(plan=plan_with({"purpose": "learning_research"})),
+        Scene(policy=policy_with({"purposes": ["mastery_reporting"]})),
         "R05",
         "policy.purposes",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -121,6 +122,26 @@ def test_without_a_quorum_nobody_is_asked(world: World, consortium: Consortium) 
     assert schools.orders() == {}
     assert world.clock.now() - start == timedelta(seconds=60)
     assert not (world.home / "log" / COSIGNED).exists()
+
+
+def test_nodes_that_are_held_to_be_away_are_asked_again_until_they_are_back(
+    world: World, consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flower answers for them at once; the round still has its time."""
+    back_at = world.clock.now() + timedelta(seconds=20)
+
+    class Away(Schools):
+        def ask(
+            self, requests: Mapping[str, Request], *, deadline: datetime
+        ) -> Iterator[tuple[str, Reply | None]]:
+            if world.clock.now() < back_at:
+                yield from ((school, None) for school in requests)
+            else:
+                yield from super().ask(requests, deadline=deadline)
+
+    monkeypatch.setattr(time, "sleep", world.clock.pass_seconds)
+    assert ask(world, consortium, Away(world)) == list(SCHOOLS)
+    assert world.clock.now() == back_at
 
 
 def test_a_school_is_brought_up_in_several_messages(
