@@ -128,7 +128,7 @@ def _policy(school: str, *, max_epsilon: float) -> SchoolPolicy:
     """The bounds of a school that takes part in demonstrations."""
     return SchoolPolicy(
         school=school,
-        purposes=("learning_research",),
+        purposes=("adaptive_practice", "learning_research", "mastery_reporting"),
         legal_bases=("school_official",),
         fields=("student", "skill", "correct", "order"),
         max_sequence=1000,

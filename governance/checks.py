@@ -112,17 +112,25 @@ def require_validity(question: Question) -> None:
 
 def require_purpose(question: Question) -> None:
     """R05: the school allows this purpose on this legal basis."""
-    if question.plan.purpose not in question.policy.purposes:
+    _require_purpose(question.plan, question.policy)
+
+
+def _require_purpose(plan: Plan, policy: SchoolPolicy) -> None:
+    if plan.purpose not in policy.purposes:
         raise Refused(RefusalCode.R05, "policy.purposes")
-    if question.plan.legal_basis not in question.policy.legal_bases:
+    if plan.legal_basis not in policy.legal_bases:
         raise Refused(RefusalCode.R05, "policy.legal_bases")
 
 
 def require_fields(question: Question) -> None:
     """R06: the plan reads no more of a student's record than the school allows."""
-    if not {field.name for field in question.plan.data.fields} <= set(question.policy.fields):
+    _require_fields(question.plan, question.policy)
+
+
+def _require_fields(plan: Plan, policy: SchoolPolicy) -> None:
+    if not {field.name for field in plan.data.fields} <= set(policy.fields):
         raise Refused(RefusalCode.R06, "policy.fields")
-    if question.plan.data.max_sequence > question.policy.max_sequence:
+    if plan.data.max_sequence > policy.max_sequence:
         raise Refused(RefusalCode.R06, "policy.max_sequence")
 
 
@@ -136,7 +144,11 @@ def require_installed_code(question: Question) -> None:
 
 def require_trust_mode(question: Question) -> None:
     """R12: the school accepts who adds the noise."""
-    if question.plan.privacy.trust_mode not in question.policy.privacy.trust_modes:
+    _require_trust_mode(question.plan, question.policy)
+
+
+def _require_trust_mode(plan: Plan, policy: SchoolPolicy) -> None:
+    if plan.privacy.trust_mode not in policy.privacy.trust_modes:
         raise Refused(RefusalCode.R12, "policy.privacy.trust_modes")
 
 
@@ -146,9 +158,14 @@ def require_protection(question: Question) -> None:
     An order that differs is refused even where it is stronger: the ledger accounts the plan's
     parameters, and both sides must mean the same release.
     """
-    plan, bounds = question.plan, question.policy.privacy
+    plan = question.plan
     if question.order.privacy != plan.round_privacy(question.order.kind):
         raise Refused(RefusalCode.R12, "order.privacy")
+    _require_protection(plan, question.policy)
+
+
+def _require_protection(plan: Plan, policy: SchoolPolicy) -> None:
+    bounds = policy.privacy
     noise = min(plan.privacy.noise_multiplier, plan.evaluation.noise_multiplier)
     if noise < bounds.min_noise_multiplier:
         raise Refused(RefusalCode.R12, "policy.privacy.min_noise_multiplier")
@@ -158,6 +175,21 @@ def require_protection(question: Question) -> None:
         raise Refused(RefusalCode.R12, "policy.privacy.max_sampling_rate")
     if plan.privacy.delta > bounds.max_delta:
         raise Refused(RefusalCode.R12, "policy.privacy.max_delta")
+
+
+def against_policy(plan: Plan, policy: SchoolPolicy) -> Refused | None:
+    """What every order of a plan will be refused with, whatever else it says; None if nothing.
+
+    For the person who accepts a plan: the same checks ask again with every order.
+    """
+    try:
+        _require_purpose(plan, policy)
+        _require_fields(plan, policy)
+        _require_trust_mode(plan, policy)
+        _require_protection(plan, policy)
+    except Refused as refused:
+        return refused
+    return None
 
 
 def require_order_in_plan(question: Question) -> None:

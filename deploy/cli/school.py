@@ -174,8 +174,12 @@ def accept(
     home: Home,
     catalogue: Annotated[Path, typer.Option(help="The plan's catalogue.json.")],
 ) -> None:
-    """Take part in a plan that enough schools have signed, this one among them."""
+    """Take part in a plan that enough schools have signed, this one among them.
+
+    Exit code 0: accepted; 1: accepted, but the school's own policy does not allow what it says.
+    """
     from fedtrace.client.home import open_school
+    from fedtrace.governance.checks import against_policy
     from fedtrace.governance.plan import PLAN_TYPE
     from fedtrace.governance.signing import unverified_payload
 
@@ -184,9 +188,17 @@ def accept(
         with naming(envelope):
             unverified_payload(content, PLAN_TYPE)  # another kind of file is not a refusal
         signed = opened.accept_plan(content, read_document(catalogue), now=datetime.now(UTC))
+        policy = opened.rules.policy
     print_lines(
         f"accepted {signed.plan.name}, {signed.digest}\nsigned by {', '.join(signed.signers)}"
     )
+    if (refused := against_policy(signed.plan, policy)) is not None:
+        print_lines(f"! this school will refuse every order of it: {refused}")
+        say_next(
+            "read the plan with fedtrace plan explain. If the school wants to take part, allow it "
+            f"in its policy (fedtrace school policy --home {home}), before the job is started"
+        )
+        raise typer.Exit(ExitCode.WARNING)
     say_next(f"fedtrace school status --home {home} says whether everything is ready")
 
 

@@ -27,7 +27,7 @@ from fedtrace.deploy.enrolment.routes import (
     Standing,
     authority_digest,
 )
-from fedtrace.deploy.network.certificates import client_context
+from fedtrace.deploy.network.certificates import client_context_of
 from fedtrace.deploy.network.errors import NetworkError, UnreachableError
 from fedtrace.deploy.network.node import (
     CA_FILE,
@@ -88,16 +88,18 @@ def join(home: Path, invite: Invite, *, proxy: str | None, now: datetime) -> Joi
     """
     connection = connection_to(invite.school, f"{invite.host}:{invite.port}", proxy)
     authority = _fetch_authority(connection, invite)
-    home.mkdir(parents=True, exist_ok=True)
-    keys = load_keys(home / "keys") if (home / "keys").is_dir() else create_keys(home / "keys")
     earlier = joining_of(home)
     joining = earlier if earlier is not None and earlier.invite == invite else None
+    if joining is None:
+        _require_unused(connection, authority, invite)  # before anything here is replaced
+    home.mkdir(parents=True, exist_ok=True)
+    keys = load_keys(home / "keys") if (home / "keys").is_dir() else create_keys(home / "keys")
     if joining is None:
         forget(home)  # Flower never admits a node's key again that was revoked
     node = connect(home, connection, authority)
     joining = joining or _new(home, invite, keys, node.public_key, now)
     asking = Asking(secret=invite.secret, request=joining.request)
-    _post(connection, home / "network" / CA_FILE, ASK, asking, Standing)
+    _post(connection, authority, ASK, asking, Standing)
     return joining.opened()
 
 
@@ -123,8 +125,8 @@ def standing(home: Path, joining: Joining) -> Standing:
         NetworkError: it cannot be reached, or does not know the invite any more.
     """
     looking = Looking(secret=joining.invite.secret, school=joining.invite.school)
-    connection = connection_of(home)
-    return _post(connection, home / "network" / CA_FILE, LOOK, looking, Standing)
+    authority = (home / "network" / CA_FILE).read_bytes()
+    return _post(connection_of(home), authority, LOOK, looking, Standing)
 
 
 def become_member(home: Path, charter: Charter, policy: SchoolPolicy, *, now: datetime) -> None:
@@ -137,6 +139,21 @@ def become_member(home: Path, charter: Charter, policy: SchoolPolicy, *, now: da
     initialise_school(home, charter=charter, policy=policy, now=now).close()
 
 
+def _require_unused(connection: Connection, authority: bytes, invite: Invite) -> None:
+    """Refuse an invite that is void, or bound to keys that are not here.
+
+    Raises:
+        NetworkError: it is.
+    """
+    looking = Looking(secret=invite.secret, school=invite.school)
+    if _post(connection, authority, LOOK, looking, Standing).state != "invited":
+        raise NetworkError(
+            "this invite has been used with other keys than those in this folder. If it was you, "
+            "join from the folder that you used then; if not, tell the consortium at once. "
+            "Nothing was changed."
+        )
+
+
 def _fetch_authority(connection: Connection, invite: Invite) -> bytes:
     """The CA certificate, from a server that is not trusted yet: only its hash decides."""
     url = f"https://{connection.host}:{connection.port}{AUTHORITY.decode()}"
@@ -147,8 +164,8 @@ def _fetch_authority(connection: Connection, invite: Invite) -> bytes:
             trust_env=False,
             timeout=_SECONDS,
         ) as client:
-            answer = client.get(url)
-        shown = authority_digest(answer.content[:_LARGEST_ANSWER])
+            _, content = _answer_to(client, "GET", url)
+        shown = authority_digest(content)
     except httpx.HTTPError as error:
         raise _unreachable(connection, error) from error
     except ValueError as error:
@@ -162,7 +179,7 @@ def _fetch_authority(connection: Connection, invite: Invite) -> bytes:
             f"invite names {invite.authority}: it is another server, or somebody stands between. "
             "Ask the consortium. Nothing was sent or written."
         )
-    return answer.content
+    return content
 
 
 def _new(home: Path, invite: Invite, keys: SchoolKeys, node_key: Path, now: datetime) -> Joining:
@@ -182,7 +199,7 @@ def _new(home: Path, invite: Invite, keys: SchoolKeys, node_key: Path, now: date
 
 def _post(
     connection: Connection,
-    ca_certificate: Path,
+    authority: bytes,
     route: bytes,
     message: BaseModel,
     answer_type: type[Message],
@@ -190,28 +207,38 @@ def _post(
     url = f"https://{connection.host}:{connection.port}{route.decode()}"
     try:
         with httpx.Client(
-            verify=client_context(ca_certificate),
+            verify=client_context_of(authority),
             proxy=connection.proxy,
             trust_env=False,
             timeout=_SECONDS,
         ) as client:
-            answer = client.post(
-                url,
-                content=message.model_dump_json(),
-                headers={"content-type": "application/json"},
-            )
-        if answer.status_code != httpx.codes.OK:
-            said = Failing.model_validate_json(answer.content).error
-            kind = UnreachableError if answer.is_server_error else NetworkError
+            status, content = _answer_to(client, "POST", url, message.model_dump_json())
+        if status != httpx.codes.OK:
+            said = Failing.model_validate_json(content).error
+            kind = UnreachableError if httpx.codes.is_server_error(status) else NetworkError
             raise kind(f"{connection.host}:{connection.port} answers: {said}")
-        return answer_type.model_validate_json(answer.content[:_LARGEST_ANSWER])
+        return answer_type.model_validate_json(content)
     except httpx.HTTPError as error:
         raise _unreachable(connection, error) from error
     except ValidationError as error:
         raise NetworkError(
             f"{connection.host}:{connection.port} gave an answer that is none of fedtrace "
-            f"(status {answer.status_code}): is there a proxy between? Try --proxy."
+            f"(status {status}): is there a proxy between? Try --proxy."
         ) from error
+
+
+def _answer_to(
+    client: httpx.Client, method: str, url: str, content: str | None = None
+) -> tuple[int, bytes]:
+    """Status and body; a body without an end is cut off, and is then none of ours."""
+    headers = {} if content is None else {"content-type": "application/json"}
+    with client.stream(method, url, content=content, headers=headers) as answer:
+        body = bytearray()
+        for part in answer.iter_bytes():
+            body += part
+            if len(body) > _LARGEST_ANSWER:
+                break
+        return answer.status_code, bytes(body)
 
 
 def _unreachable(connection: Connection, error: httpx.HTTPError) -> UnreachableError:

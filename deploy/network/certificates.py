@@ -20,9 +20,14 @@ _TIMEOUT_SECONDS = 5.0
 
 def client_context(ca_certificate: Path) -> ssl.SSLContext:
     """TLS for a client that trusts this consortium's CA and no other."""
+    return client_context_of(ca_certificate.read_bytes())
+
+
+def client_context_of(authority: bytes) -> ssl.SSLContext:
+    """The same from the certificate itself, PEM."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cafile=ca_certificate)
+    context.load_verify_locations(cadata=authority.decode("ascii", "replace"))
     return context
 
 

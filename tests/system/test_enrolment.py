@@ -79,6 +79,7 @@ def test_what_a_school_can_reach_before_it_is_a_member(server: Server) -> None:
 def test_two_schools_become_members_and_one_leaves(server: Server, tmp_path: Path) -> None:
     """Each school types two commands, ``join`` and ``run``; the second one waits for the people."""
     homes = {name: tmp_path / name for name in ("north", "south")}
+    invites: list[str] = []
     with ExitStack() as running:
         for name, home in homes.items():
             invite = server.invite(name)
@@ -86,8 +87,12 @@ def test_two_schools_become_members_and_one_leaves(server: Server, tmp_path: Pat
             assert fedtrace("school", "join", invite, "--home", home) == first
             said = fedtrace("school", "join", invite, "--home", tmp_path / "thief", expect=4)
             assert "used with other keys" in said
+            invites.append(invite)
             running.enter_context(service("school", "run", "--home", home, ready="says: asked"))
             assert not (home / "school.toml").exists()
+        key = (homes["south"] / "network" / "node.key").read_bytes()
+        fedtrace("school", "join", invites[0], "--home", homes["south"], expect=4)
+        assert (homes["south"] / "network" / "node.key").read_bytes() == key, "nothing is lost"
         for name in homes:
             approve(server.home, name)
         fedtrace("consortium", "revoke", "east", "--home", server.home)

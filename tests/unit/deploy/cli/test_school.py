@@ -184,6 +184,29 @@ def test_a_plan_that_enough_schools_signed(run: Run, town: Town) -> None:
     assert "fedtrace school status" in said
 
 
+@pytest.mark.parametrize(
+    ("allowed", "narrower", "says"),
+    [
+        ('"adaptive_practice", ', "", "R05 (policy.purposes)"),
+        ('"correct", ', "", "R06 (policy.fields)"),
+        ('"distributed", "local"', '"distributed"', "R12 (policy.privacy.trust_modes)"),
+        ("max_delta = 1e-5", "max_delta = 1e-9", "R12 (policy.privacy.max_delta)"),
+    ],
+)
+def test_a_plan_that_the_policy_will_refuse_is_said_at_once(
+    run: Run, town: Town, allowed: str, narrower: str, says: str
+) -> None:
+    text = POLICY_TOML.replace(allowed, narrower)
+    assert text != POLICY_TOML
+    policy = town.root / "narrow.toml"
+    policy.write_text(text)
+    assert run("school", "policy", policy, "--home", town.home).exit_code == 0
+    result = run("school", "accept", town.envelope, *town.import_options()[:4])
+    assert result.exit_code == 1, result.output
+    assert f"! this school will refuse every order of it: {says}" in result.stdout
+    assert "fedtrace school policy" in result.stderr
+
+
 def test_plans_that_are_not_accepted(run: Run, town: Town) -> None:
     now = datetime.now(UTC)
     plan = plan_for(now - timedelta(days=1), now + timedelta(days=9))
