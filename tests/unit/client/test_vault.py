@@ -267,7 +267,7 @@ class Died(BaseException):
     """As final for the code under test as a power cut."""
 
 
-@pytest.mark.parametrize("at", range(1, 11))
+@pytest.mark.parametrize("at", range(1, 20))  # every statement, commit and clean-up
 def test_an_erasure_that_dies_anywhere_can_be_finished(
     at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
