@@ -21,6 +21,7 @@ from flwr.common.constant import SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, SendTaskHeartbeatRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.heartbeat import HeartbeatSender
+from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
@@ -35,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 _CLAIM_METHODS = ("/flwr.proto.Runtime/AcquireTask",)
 _COMPONENT = "flwr-clientapp"  # the name under which SuperNodes know workers of our kind
+
+# A task can be claimed a moment before its message has arrived in full. Flower then waits 1 s
+# before it looks again, twice as long each further time; that second was most of a round.
+pull_and_inflate_object_from_tree.__kwdefaults__["initial_backoff"] = 0.05
 
 
 class SuperNodeUnreachableError(ConnectionError):

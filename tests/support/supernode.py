@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -82,8 +82,22 @@ class InProcessSuperNode:
         self._server.should_exit = True
         self._thread.join()
 
-    def deliver(self, content: Mapping[str, bytes], *, ttl: float = 60.0) -> None:
-        """Let a message arrive that carries these bytes."""
+    def deliver(
+        self,
+        content: Mapping[str, bytes],
+        *,
+        ttl: float = 60.0,
+        before_content: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Let a message arrive that carries these bytes.
+
+        ``before_content`` is called when the message is announced and its content on its way.
+        """
+
+        def pull_object(_run: int, object_id: str) -> bytes:
+            before_content()
+            return objects[object_id]
+
         message = Message(
             RecordDict({"fedtrace": ConfigRecord(dict(content))}),
             dst_node_id=NODE_ID,
@@ -100,7 +114,7 @@ class InProcessSuperNode:
             receive=lambda: (remove_content_from_message(message), tree),
             get_run=self._run,
             get_fab=lambda _hash, _run: self._fab,
-            pull_object=lambda _run, object_id: objects[object_id],
+            pull_object=pull_object,
             confirm_message_received=lambda _run, _object: None,
             trusted_entities=None,
         )

@@ -1,6 +1,8 @@
 """The adapter against Flower's own SuperNode API; fails where another Flower does otherwise."""
 
 import hashlib
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +52,30 @@ def test_a_task_is_claimed_once_answered_and_sent(
     assert sent.content["fedtrace"]["payload"] == checkpoint
     assert sent.metadata.src_node_id == NODE_ID
     assert sent.metadata.reply_to_message_id == message.metadata.message_id
+
+
+def test_a_message_whose_content_is_on_its_way_is_waited_for_without_flowers_long_pauses(
+    supernode: InProcessSuperNode, worker: SuperNode
+) -> None:
+    arrives = threading.Event()
+    delivery = threading.Thread(
+        target=supernode.deliver, args=({"order": b"1"},), kwargs={"before_content": arrives.wait}
+    )
+    delivery.start()
+    threading.Timer(1.0, arrives.set).start()  # Flower would look after 1 s, 3 s and 7 s
+    deadline = time.monotonic() + 2.5
+    claimed_at = None
+    while claimed_at is None and time.monotonic() < deadline:
+        with worker.claim() as claimed:
+            if claimed is not None:
+                claimed_at = time.monotonic()
+                message = claimed.task.message
+                claimed.reply(Message(RecordDict({}), reply_to=message))
+    delivery.join()
+    assert claimed_at is not None
+    assert claimed_at < deadline
+    assert message.content["fedtrace"]["order"] == b"1"
+    supernode.sent()
 
 
 def test_nothing_waits(worker: SuperNode) -> None:

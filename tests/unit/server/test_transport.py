@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.app.error import Error
+from flwr.supercore.inflatable.inflatable_utils import ObjectUnavailableError, pull_objects
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedtrace.server.app import read_nodes
@@ -44,6 +45,19 @@ class Grid:
     def pull_messages(self, message_ids: Sequence[str]) -> list[Message]:
         (message_id,) = message_ids
         return self.reply(self.sent[message_id])
+
+
+def test_a_reply_whose_content_is_on_its_way_is_waited_for_without_flowers_long_pauses() -> None:
+    looks = iter(range(4))
+
+    def pull(_object_id: str) -> bytes:
+        if next(looks) < 3:
+            raise ObjectUnavailableError("object")
+        return b"content"
+
+    started = time.monotonic()
+    assert pull_objects(["object"], pull) == {"object": b"content"}
+    assert time.monotonic() - started < 3.0  # Flower would pause 1 s, 2 s and 4 s
 
 
 def content(message: Message, **values: bytes) -> Message:
