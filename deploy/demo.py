@@ -20,6 +20,7 @@ from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.deploy.audit import verify_path
 from fedtrace.deploy.network.control import RunStatus
 from fedtrace.deploy.network.federation import Federation, FederationSettings
+from fedtrace.deploy.network.nursery import Nursery
 from fedtrace.deploy.planning import Job, draft_plan
 from fedtrace.deploy.report.build import Setting, build_report
 from fedtrace.deploy.report.model import Condition, ConditionScores, Report
@@ -79,8 +80,17 @@ class DemoSettings:
     out: Path
 
 
-def run_demo(settings: DemoSettings, *, now: datetime, phase: Phase, rounds: Rounds) -> Report:
+def run_demo(
+    settings: DemoSettings, nursery: Nursery, *, now: datetime, phase: Phase, rounds: Rounds
+) -> Report:
     """Run it; every process that was started has ended when this returns or raises.
+
+    Args:
+        settings: what to show.
+        nursery: starts the processes of the federation.
+        now: the time at the start.
+        phase: told when a phase of the work begins.
+        rounds: told how many rounds are closed.
 
     Raises:
         FileExistsError: ``settings.out`` holds a run already.
@@ -99,7 +109,7 @@ def run_demo(settings: DemoSettings, *, now: datetime, phase: Phase, rounds: Rou
         _import(workspace, tables, catalogue, now=now)
     with _timed("plan", seconds, phase):
         plan, plan_digest = _agree(workspace, tables, catalogue, settings, now=now)
-    outcome = _train(workspace, plan, plan_digest, seconds, phase, rounds, now=now)
+    outcome = _train(workspace, plan, plan_digest, nursery, seconds, phase, rounds, now=now)
     with _timed("verification", seconds, phase):
         verdict = verify_path(settings.out)
     metrics: dict[Condition, ConditionScores] = {}
@@ -204,6 +214,7 @@ def _train(
     workspace: Workspace,
     plan: Plan,
     plan_digest: str,
+    nursery: Nursery,
     seconds: dict[str, float],
     phase: Phase,
     rounds: Rounds,
@@ -218,7 +229,7 @@ def _train(
     )
     phase("start")
     started = time.monotonic()
-    with Federation(federation, now=now) as running:
+    with Federation(federation, now=now, nursery=nursery) as running:
         seconds["start"] = time.monotonic() - started
         with _timed("training", seconds, phase):
             run_id = running.start_run(plan_digest)

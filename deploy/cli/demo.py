@@ -54,10 +54,12 @@ def demo(
     Starts a SuperLink and, for each school, a SuperNode and a gate that speak TLS on loopback.
     Ends by verifying every log; writes OUT/report.json and OUT/report.html.
     """
-    from fedtrace.deploy.demo import DemoSettings, run_demo
-    from fedtrace.deploy.simulation.answers import Columns
+    from fedtrace.deploy.network.nursery import federation_nursery
 
-    with plain_errors(), progress_bar() as progress:
+    with plain_errors(), progress_bar() as progress, federation_nursery(schools) as nursery:
+        from fedtrace.deploy.demo import DemoSettings, run_demo  # while the nursery imports, too
+        from fedtrace.deploy.simulation.answers import Columns
+
         folder = new_folder(out, "fedtrace-demo")
         columns = Columns()
         if data is None and school_column is not None:
@@ -85,6 +87,7 @@ def demo(
                 seed=seed,
                 out=folder,
             ),
+            nursery,
             now=datetime.now(UTC),
             phase=lambda name: progress.update(task, description=name),
             rounds=lambda closed: progress.update(task, completed=closed),

@@ -36,6 +36,13 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def become(entry_point: str, arguments: Sequence[str]) -> None:
+    """Run ``module:function`` as the main program of this process, with this command line."""
+    module_name, _, function_name = entry_point.partition(":")
+    sys.argv = [function_name.replace("_", "-"), *arguments]
+    getattr(importlib.import_module(module_name), function_name)()
+
+
 def main(arguments: Sequence[str]) -> None:
     """Become the entry point that the arguments name.
 
@@ -45,9 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     match arguments:
         case [parent, entry_point, *rest] if parent.isdecimal() and ":" in entry_point:
             die_with_parent(int(parent))
-            module_name, _, function_name = entry_point.partition(":")
-            sys.argv = [function_name.replace("_", "-"), *rest]
-            getattr(importlib.import_module(module_name), function_name)()
+            become(entry_point, rest)
         case _:
             raise ValueError("usage: child PARENT_PROCESS_ID module:function [ARGUMENT ...]")
 

@@ -23,6 +23,14 @@ _SERVER_SETTINGS = ("FEDTRACE_DATABASE_URL",)  # of the operator's shell, for th
 GATE = "fedtrace.client.gate:main"
 """The entry point of the worker that answers for a school."""
 
+_FRONT = "fedtrace.deploy.network.front:main"
+_SUPERLINK = "flwr.superlink.cli:flower_superlink"
+_SUPEREXEC = "flwr.supercore.cli:flower_superexec"
+_SUPERNODE = "flwr.supernode.cli:flower_supernode"
+
+ENTRY_POINTS = (_FRONT, _SUPERLINK, _SUPEREXEC, _SUPERNODE, GATE)
+"""What the processes of a deployment run; the ServerApp's is started by the superexec."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsortiumSide:
@@ -82,7 +90,7 @@ def superlink_command(side: ConsortiumSide) -> Command:
     """Flower's server: loopback only, authenticated nodes, no packages installed, on disk."""
     return Command(
         name="superlink",
-        entry_point="flwr.superlink.cli:flower_superlink",
+        entry_point=_SUPERLINK,
         arguments=(
             *("--host", LOOPBACK, "--port", str(side.superlink_port)),
             *("--ssl-ca-certfile", str(side.identity.ca_certificate)),
@@ -102,7 +110,7 @@ def superexec_command(side: ConsortiumSide) -> Command:
     """What starts the ServerApp's process when a run begins."""
     return Command(
         name="superexec",
-        entry_point="flwr.supercore.cli:flower_superexec",
+        entry_point=_SUPEREXEC,
         arguments=(
             *("--runtime-api-address", f"{LOOPBACK}:{side.superlink_port}"),
             *("--root-certificates", str(side.identity.ca_certificate)),
@@ -120,7 +128,7 @@ def front_command(side: ConsortiumSide) -> Command:
     """The only process that schools can reach."""
     return Command(
         name="front",
-        entry_point="fedtrace.deploy.network.front:main",
+        entry_point=_FRONT,
         arguments=(
             *("--host", side.front_host, "--port", str(side.front_port)),
             *("--certificate", str(side.identity.certificate)),
@@ -137,7 +145,7 @@ def supernode_command(side: SchoolSide) -> Command:
     """A school's connection: it opens outwards only and runs nothing itself."""
     return Command(
         name=f"{side.name}-supernode",
-        entry_point="flwr.supernode.cli:flower_supernode",
+        entry_point=_SUPERNODE,
         arguments=(
             *("--superlink", f"{side.server_host}:{side.server_port}"),
             *("--root-certificates", str(side.ca_certificate)),

@@ -9,7 +9,6 @@ nodes are registered and what connects to it follows. Earlier it would back off 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -34,6 +33,7 @@ from fedtrace.deploy.network.commands import (
 )
 from fedtrace.deploy.network.control import Control, RunStatus
 from fedtrace.deploy.network.errors import NotReadyError, RunFailedError
+from fedtrace.deploy.network.nursery import Nursery, threads_per_school
 from fedtrace.deploy.network.ports import LOOPBACK, free_ports, require_free
 from fedtrace.deploy.network.processes import Child, Supervisor, has_logged, listens_on
 from fedtrace.deploy.network.provisioning import (
@@ -79,11 +79,14 @@ class Federation:
     Args:
         settings: Where everything is kept.
         now: From when the server's certificate is valid, if it has to be made.
+        nursery: Starts the processes; None for a new interpreter each, as in a deployment.
     """
 
-    def __init__(self, settings: FederationSettings, *, now: datetime) -> None:
+    def __init__(
+        self, settings: FederationSettings, *, now: datetime, nursery: Nursery | None = None
+    ) -> None:
         self._settings = settings
-        self._supervisor = Supervisor(settings.directory / "logs")
+        self._supervisor = Supervisor(settings.directory / "logs", nursery)
         self._consortium, self._schools = _sides(settings, now)
         self._control: Control | None = None
         self._stack = ExitStack()
@@ -234,7 +237,7 @@ def _sides(
         front_host=LOOPBACK,
         front_port=settings.front_port or any_port,
     )
-    threads = max(1, (os.cpu_count() or 1) // max(1, len(settings.school_homes)))
+    threads = threads_per_school(len(settings.school_homes))
     schools = tuple(
         SchoolSide(
             name=name,

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from fedtrace.deploy.network.errors import NetworkError, NotReadyError
 from fedtrace.deploy.network.ports import accepts
@@ -52,6 +52,29 @@ class Command:
     environment: Mapping[str, str]
 
 
+class Process(Protocol):
+    """What is used of `subprocess.Popen`."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+
+    def wait(self, timeout: float) -> int:
+        """Wait until it has ended; raises `subprocess.TimeoutExpired`."""
+
+
+class Starter(Protocol):
+    """Another way to start a child than a new interpreter: `nursery.Nursery`."""
+
+    def offers(self, command: Command) -> bool:
+        """Whether it can start this command."""
+
+    def start(self, command: Command, log: Path) -> Process:
+        """Start it; what it writes is appended to ``log``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A process that was started.
@@ -64,7 +87,7 @@ class Child:
     """
 
     command: Command
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
     log_start: int
 
@@ -79,10 +102,11 @@ class Supervisor:
 
     Args:
         logs: Directory for one log file a child; created with mode 0700.
+        starter: Starts the commands that it offers; None for a new interpreter a command.
     """
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
+    def __init__(self, logs: Path, starter: Starter | None = None) -> None:
+        self._logs, self._starter = logs, starter
         self._children: list[Child] = []
         self._previous: dict[int, object] = {}
 
@@ -117,21 +141,10 @@ class Supervisor:
         path = self._logs / f"{command.name}.log"
         with path.open("ab") as log:
             begins = log.tell()
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "fedtrace.deploy.network.child",
-                    str(os.getpid()),
-                    command.entry_point,
-                    *command.arguments,
-                ],
-                env=dict(command.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches us alone, so that we end them in order
-            )
+        if self._starter is not None and self._starter.offers(command):
+            process = self._starter.start(command, path)
+        else:
+            process = _new_interpreter(command, path)
         child = Child(command, process, path, begins)
         self._children.append(child)
         logger.info("started %s (process %d)", command.name, process.pid)
@@ -205,6 +218,25 @@ class Supervisor:
             _signal_group(child, signal.SIGKILL)  # also whatever the child itself had started
             child.process.wait(_KILL_SECONDS)
         self._children.clear()
+
+
+def _new_interpreter(command: Command, path: Path) -> Process:
+    with path.open("ab") as log:
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "fedtrace.deploy.network.child",
+                str(os.getpid()),
+                command.entry_point,
+                *command.arguments,
+            ],
+            env=dict(command.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches us alone, so that we end them in order
+        )
 
 
 def listens_on(port: int) -> Probe:

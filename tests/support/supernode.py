@@ -105,6 +105,7 @@ class InProcessSuperNode:
             ttl=ttl,
         )
         message.metadata.__dict__["_message_id"] = message.object_id
+        objects: dict[str, bytes]
         objects = {key: each.deflate() for key, each in get_all_nested_objects(message).items()}
         tree = get_object_tree(message)
         _pull_and_store_message(

@@ -24,6 +24,7 @@ from fedtrace.client.bundle import PLAN_DIGEST_KEY, build_fab
 from fedtrace.deploy.network.certificates import client_context
 from fedtrace.deploy.network.control import Control
 from fedtrace.deploy.network.federation import Federation, FederationSettings
+from fedtrace.deploy.network.nursery import federation_nursery
 from fedtrace.server.registry import ModelRegistry
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
@@ -50,7 +51,10 @@ def federation(homes: Homes, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         consortium_home=homes.consortium,
         school_homes=homes.schools,
     )
-    with Federation(settings, now=datetime.now(UTC)) as running:
+    with (
+        federation_nursery(len(homes.schools)) as nursery,
+        Federation(settings, now=datetime.now(UTC), nursery=nursery) as running,
+    ):
         yield running
     assert psutil.Process().children(recursive=True) == []
     assert processes_that_mention(settings.directory) == []
