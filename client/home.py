@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from fedtrace.client.files import write_private
 from fedtrace.client.keys import SchoolKeys, load_keys
+from fedtrace.client.memory import erase_again
 from fedtrace.client.mirror import ConsortiumMirror
 from fedtrace.client.plans import PlanFiles
 from fedtrace.client.school import School, SchoolSettings
@@ -113,7 +114,8 @@ def open_school(home: Path) -> School:
     """Open a school's home.
 
     A log that is damaged or held by another process does not keep the home closed: one can still
-    look, and every order is refused.
+    look, and every order is refused. Records that the log says were erased, and that came back with
+    older files, are erased again.
 
     Raises:
         PolicyError: the home has not been made, or its documents contradict each other.
@@ -147,6 +149,15 @@ def open_school(home: Path) -> School:
             "nobody had been told that they were written",
             log.dropped_bytes,
         )
+    try:
+        if log is not None:
+            erase_again(vault, log)
+    except BaseException:
+        vault.close()
+        store.close()
+        if log is not None:
+            log.close()
+        raise
     return School(
         home=home,
         settings=settings,

@@ -11,7 +11,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from fedtrace.client.ingest.mapping import Mapping
 from fedtrace.client.ingest.reader import read_export
 from fedtrace.client.ingest.report import ImportReport
 from fedtrace.client.ingest.source import Layout
+from fedtrace.client.memory import PaidRounds
 from fedtrace.client.mirror import ConsortiumMirror
 from fedtrace.client.plans import PlanFiles
 from fedtrace.client.signed_log import SignedLog
@@ -86,6 +87,7 @@ class School:
         opened_log: what happened here; None where it cannot be opened, and then nothing is trained.
         log_problem: why it cannot be opened.
         log_in_use: that is because another process has it open, as the gate does while it runs.
+        paid: which rounds the log says were paid for.
     """
 
     home: Path
@@ -99,6 +101,7 @@ class School:
     opened_log: Log | None
     log_problem: str | None
     log_in_use: bool = False
+    paid: PaidRounds = field(default_factory=PaidRounds)
 
     def __repr__(self) -> str:
         return f"School({self.name})"
@@ -318,7 +321,7 @@ class School:
         )
 
     def view(self, signed: SignedOrder, note: bytes) -> LogView:
-        """What the copy of the consortium's log says about an order; total.
+        """What the logs here say about an order; total.
 
         A copy that is damaged or cannot be read has seen nothing, and then nothing is answered.
 
@@ -327,7 +330,12 @@ class School:
             note: the cosigned checkpoint that came with it.
         """
         try:
-            return self.mirror.view(signed, note, ledger=self.store.ledger())
+            ledger = self.store.ledger()
+            view = self.mirror.view(signed, note, ledger=ledger)
+            if self.opened_log is not None and self.paid.forgotten(self.opened_log, ledger):
+                logger.error("no training: the school's log tells of rounds that its ledger lacks")
+                view = replace(view, rolled_back=True)
+            return view
         except (Corrupt, OSError) as error:
             logger.error("no training: %s", error)
             return NOTHING_SEEN

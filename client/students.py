@@ -17,6 +17,7 @@ from fedtrace.client.erasure import Erasure
 from fedtrace.client.holds import Hold
 from fedtrace.client.school import School
 from fedtrace.client.vault_tables import new_request
+from fedtrace.governance.canonical import digest
 from fedtrace.governance.consent import PURPOSES, Authority, ConsentState, Item, standing
 from fedtrace.governance.log.entries import HoldMatter, RecordErased
 from fedtrace.governance.plan import Purpose
@@ -188,7 +189,7 @@ def erase_student(school: School, student: str, *, now: datetime) -> tuple[Erasu
     if school.vault.token_of(student) is None and school.vault.is_erased(student):
         return school.vault.finish_erasure(student), _settle(school, now)
     token = school.vault.find(student)
-    entry = RecordErased(request=new_request())
+    entry = RecordErased(request=new_request(), token_digest=digest(token.encode()))
     evidence = school.vault.erase(token, external_id=student, entry=entry)
     return evidence, _settle(school, now)
 

@@ -308,6 +308,33 @@ class Vault:
         """
         if self.holds.is_held(token):
             raise Refused(RefusalCode.R18, "hold.student")
+        grave = None if external_id is None else self._sealer.tombstone_of(external_id)
+        return self._destroy(token, grave, entry)
+
+    def erase_again(self, token: str) -> Erasure:
+        """Destroy a record that was erased before and came back with older files.
+
+        Raises:
+            LookupError, TimeoutError, Corrupt: as `erase`.
+        """
+        query = select(students.c.external_id_hash).where(students.c.token == token)
+        with reading(self._engine) as connection:
+            hashed = connection.execute(query).scalar()
+        return self._destroy(token, hashed and self._sealer.tombstone_from(hashed), None)
+
+    def tokens(self) -> tuple[str, ...]:
+        """Every student of whom there is a row, also one whose key is gone, in sorted order."""
+        with reading(self._engine) as connection:
+            return tuple(connection.execute(select(students.c.token).order_by("token")).scalars())
+
+    def _destroy(self, token: str, grave: bytes | None, entry: RecordErased | None) -> Erasure:
+        """The steps of `erase`, in their order.
+
+        Args:
+            token: the student's.
+            grave: the tombstone that is set, where one is.
+            entry: what the log will say.
+        """
         student = select(students).where(students.c.token == token)
         key = select(wrapped_keys.c.wrapped_key).where(wrapped_keys.c.token == token)
         with reading(self._engine) as connection:
@@ -316,10 +343,9 @@ class Vault:
         if row is None:
             drop_deleted_pages(self._engine, ("keys", "main"))
             raise LookupError("there is no such student in the vault")
-        if external_id is not None:
+        if grave is not None:
             with writing(self._engine) as connection:
-                grave = {"hash": self._sealer.tombstone_of(external_id)}
-                connection.execute(insert(tombstones).on_conflict_do_nothing(), grave)
+                connection.execute(insert(tombstones).on_conflict_do_nothing(), {"hash": grave})
         with writing(self._engine) as connection:
             connection.execute(delete(wrapped_keys).where(wrapped_keys.c.token == token))
         with writing(self._engine) as connection:

@@ -185,6 +185,12 @@ def _log(school: School) -> tuple[int | None, list[str]]:
     if school.log_problem is not None:
         problem = f"nothing is trained, the log cannot be opened: {school.log_problem}"
         return None, [f"{problem}. See docs/runbook.md"]
+    if school.paid.forgotten(school.log, school.store.ledger()):
+        problem = (
+            "nothing is trained, the log tells of rounds that the ledger lacks: school.db was set "
+            "back. Bring back the newest, or `fedtrace school budget --import`"
+        )
+        return len(school.log), [problem]
     return len(school.log), []
 
 

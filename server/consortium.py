@@ -6,6 +6,7 @@
     <home>/charter.json      the charter        <home>/consortium.db               the database
     <home>/log/              the audit log      <home>/plans/<digest>/             the plans
     <home>/models/<name>/    released models    <home>/nodes.json                  Flower's node ids
+    <home>/restored.json     only after a restore, until the witnesses were asked
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from fedtrace.server.files import write_durably
 from fedtrace.server.plans import PlanShelf
 from fedtrace.server.publishing import publish
 from fedtrace.server.registry import ModelRegistry
+from fedtrace.server.restored import require_confirmed
 from fedtrace.server.store import DATABASE_VARIABLE, ConsortiumStore
 
 logger = logging.getLogger(__name__)
@@ -105,8 +107,10 @@ class Consortium:
 
         Raises:
             Refused: R01, too few members signed it.
-            PolicyError: it cannot be read, or catalogue or parameters are not the plan's.
+            PolicyError: it cannot be read, catalogue or parameters are not the plan's, or this
+                home was restored and nobody knows yet whether its log is the newest.
         """
+        require_confirmed(self.home)
         signed = self.plans.add(
             envelope,
             catalogue=catalogue,
@@ -186,6 +190,7 @@ def open_consortium(
     *,
     accountant: Accountant = epsilon,
     entropy: Callable[[int], bytes] = os.urandom,
+    database: str | None = None,
 ) -> Consortium:
     """Open a consortium's home for running jobs.
 
@@ -193,6 +198,7 @@ def open_consortium(
         home: made by `initialise_consortium`.
         accountant: events -> epsilon.
         entropy: random bytes.
+        database: its URL; None for the one that `database_url` names.
 
     Raises:
         PolicyError: settings or charter cannot be read, or a key is not the charter's.
@@ -215,7 +221,7 @@ def open_consortium(
             log.dropped_bytes,
         )
     try:
-        store = ConsortiumStore.open(database_url(home))
+        store = ConsortiumStore.open(database or database_url(home))
         try:
             publish(log, store.staged())
         except BaseException:

@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.errors import PolicyError
+from fedtrace.governance.witnessing import witness_quorum
 from fedtrace.server import entries
 from fedtrace.server.aggregation import ServerOptimiser, public_denominator
 from fedtrace.server.asking import Answers, Asking, ask
@@ -40,6 +41,7 @@ from fedtrace.server.outcome import (
     Receipt,
 )
 from fedtrace.server.ports import Clock, Progress, Transport
+from fedtrace.server.restored import confirm, is_unconfirmed
 from fedtrace.server.rows import Writes
 from fedtrace.server.secure_sum import ask_for_a_sum
 from fedtrace.server.steps import Course, Step, received
@@ -88,10 +90,12 @@ def run_job(
     Raises:
         Refused: the plan lacks its quorum of signatures.
         Corrupt: stored state contradicts itself; nothing was repaired.
-        OSError: disk or database failed; nothing acknowledged is lost, start again.
+        OSError: disk or database failed, or too few witnesses could be asked about a home that
+            was restored; nothing acknowledged is lost, start again.
     """
     consortium.publish_staged()
     job = _Job(consortium, plan_digest, transport, clock, progress)
+    job.require_newest()
     if job.journal.restore():
         job.resume()
     else:
@@ -136,6 +140,26 @@ class _Job:
         self._optimiser = ServerOptimiser.of(self._plan.aggregation)
         self._run_keys: dict[str, bytes] = {}
         self._course = Course(consortium, self.journal)
+
+    def require_newest(self) -> None:
+        """In a home that was restored: have a quorum cosign its log before anything is added.
+
+        Raises:
+            Corrupt: a school has a newer log; a job that went on here would contradict it.
+            ConnectionError: too few could be asked.
+        """
+        if not is_unconfirmed(self._consortium.home):
+            return
+        patience = timedelta(seconds=self._plan.rounds.deadline_seconds)
+        cosigned = self._transport.gather(frozenset(), deadline=self._clock.now() + patience)
+        needed = witness_quorum(self._consortium.charter)
+        if cosigned < needed:
+            raise ConnectionError(
+                f"this home was restored from a backup, and {cosigned} of the {needed} schools "
+                "needed have said that they have no newer log: start the job when more of them "
+                "are connected"
+            )
+        confirm(self._consortium.home)
 
     # ---------------------------------------------------------------- the three ways to go on
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import typer
 
 from fedtrace.deploy.cli.enrolment import approve, found, init, invite, members, renew, revoke
+from fedtrace.deploy.cli.recovery import (
+    backup_consortium,
+    drill_consortium,
+    restore_consortium,
+)
 from fedtrace.deploy.cli.serving import activate, serve, start, status
 
 app = typer.Typer(help="The consortium's server: schools, jobs, status.", no_args_is_help=True)
@@ -13,6 +18,9 @@ for command in (init, serve, invite, members, approve, found, revoke, renew):
 app.command()(activate)
 app.command()(start)
 app.command()(status)
+app.command("backup")(backup_consortium)
+app.command("restore")(restore_consortium)
+app.command("drill")(drill_consortium)
 
 
 @app.callback()

@@ -31,6 +31,7 @@ from fedtrace.deploy.cli.output import (
     print_lines,
     say_next,
 )
+from fedtrace.deploy.cli.recovery import backup_school, drill_school, restore_school
 from fedtrace.deploy.cli.serving import connect, doctor, run
 from fedtrace.governance.errors import Corrupt
 
@@ -40,6 +41,9 @@ app.command()(leave)
 app.command()(connect)
 app.command()(doctor)
 app.command()(run)
+app.command("backup")(backup_school)
+app.command("restore")(restore_school)
+app.command("drill")(drill_school)
 app.add_typer(consent.app, name="consent")
 app.add_typer(consent.holds, name="hold")
 

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fedtrace.deploy.network.errors import NetworkError
+
 _CA_DAYS = 3650
 _SERVER_DAYS = 397  # the longest that browsers accept; renew before a school year ends
 _BACKDATED = timedelta(hours=1)  # clocks of schools are not in step
@@ -54,6 +56,7 @@ def provision_server(directory: Path, *, hosts: Iterable[str], now: datetime) ->
 
     Raises:
         ValueError: ``hosts`` is empty.
+        NetworkError: schools trust a CA already, and its server's key is gone.
     """
     names = tuple(dict.fromkeys(hosts))
     if not names:
@@ -65,6 +68,13 @@ def provision_server(directory: Path, *, hosts: Iterable[str], now: datetime) ->
     )
     if identity.private_key.exists():
         return identity
+    if identity.ca_certificate.exists():
+        raise NetworkError(
+            f"{identity.private_key} is missing, and schools trust {identity.ca_certificate}: "
+            "bring back server.key and ca.key from your store of secrets or a backup with keys. A "
+            "new authority would lock out every school. Only where nobody was ever invited, remove "
+            f"{directory} and begin again"
+        )
     private_directory(directory)
     ca_key = ec.generate_private_key(ec.SECP384R1())
     ca = _certificate(_name("fedtrace consortium CA"), ca_key, issuer=None, now=now, hosts=())

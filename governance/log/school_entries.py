@@ -118,10 +118,15 @@ class ConsentChanged(Entry):
 
 
 class RecordErased(Entry):
-    """One student's record was destroyed, and the files searched for it in vain."""
+    """One student's record was destroyed, and the files searched for it in vain.
+
+    The digest is of the vault's random token, which is gone: only a vault that was restored from an
+    older backup still has the token, and is told by it whom to erase again.
+    """
 
     type = "record.erased"
     request: RequestToken
+    token_digest: Digest
 
 
 class HoldPlaced(Entry):

@@ -30,7 +30,10 @@ ENTRIES, CHECKPOINT = "entries.jsonl", "checkpoint"
 COSIGNED = "cosigned"
 """Beside the consortium's log: its last checkpoint that witnesses cosigned."""
 
-_STAGED, _LOCK = "checkpoint.tmp", "lock"
+LOCK = "lock"
+"""Held by the one process that writes."""
+
+_STAGED = "checkpoint.tmp"
 
 LOG_LIMIT_BYTES = 1024**3
 """A larger log is not read into memory: more than two million entries."""
@@ -95,7 +98,7 @@ class DirectoryFiles:
             directory.mkdir(mode=0o700, parents=True)
             _sync_folder(directory.parent)
         self._directory = directory
-        self._lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key, load_ssh_public_key
 from cryptography.x509.verification import PolicyBuilder, ServerVerifier, Store, VerificationError
 
+from fedtrace.deploy.network.errors import NetworkError
 from fedtrace.deploy.network.provisioning import (
     ServerIdentity,
     provision_node,
@@ -89,3 +90,17 @@ def test_a_secret_is_never_overwritten(tmp_path: Path) -> None:
 def test_a_server_without_a_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one host name"):
         provision_server(tmp_path, hosts=[], now=NOW)
+
+
+def test_no_second_authority_is_made_beside_the_one_that_schools_trust(
+    identity: ServerIdentity,
+) -> None:
+    """A home restored without its keys would otherwise lock out every school."""
+    folder, trusted = identity.ca_certificate.parent, identity.ca_certificate.read_bytes()
+    kept = identity.private_key.read_bytes()
+    identity.private_key.unlink()
+    with pytest.raises(NetworkError, match="A new authority would lock out"):
+        provision_server(folder, hosts=["schools.example"], now=NOW)
+    assert identity.ca_certificate.read_bytes() == trusted
+    write_secret(identity.private_key, kept)
+    assert provision_server(folder, hosts=["schools.example"], now=NOW) == identity

@@ -211,7 +211,7 @@ ALLOWED_NAMES = {
     "delta", "digest", "epsilon_job", "inputs", "kind", "minimum", "noise_multiplier", "on",
     "order_digest", "output_digest", "plan_digest", "policy_digest", "reason", "round", "rounds",
     "rows_kept", "rows_rejected", "rule", "run_id", "sampling_rate", "school", "schools",
-    "signers", "students", "trust_mode",
+    "signers", "students", "token_digest", "trust_mode",
     "expired", "given", "matter", "refused",
     "request", "requested", "scope", "withdrawn",
 }  # fmt: skip
