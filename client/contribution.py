@@ -220,8 +220,8 @@ def _protected(
         values = trainer.update_share(parameters, students)
     else:
         values = trainer.histogram_share(parameters, students)
-    words, shares = secure_sum.mask(values, work.masking, work.signed_order, school)
-    return {"payload": write_tensor("masked", words), "shares": shares}
+    words, beside = secure_sum.mask(values, work.masking, work.signed_order, school)
+    return {"payload": write_tensor("masked", words), **beside}
 
 
 def _release(

@@ -11,6 +11,7 @@ nothing. What a school can be brought to reveal is decided here:
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,11 +23,13 @@ from fedtrace.client.run_keys import run_key
 from fedtrace.client.school import School
 from fedtrace.governance.errors import Rejected
 from fedtrace.governance.facts import AnsweredRound
+from fedtrace.governance.log.merkle import root_of
 from fedtrace.governance.orders import SignedOrder
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.refusals import RefusalCode, Refused
 from fedtrace.governance.secure_sum import (
     SHARES_TYPE,
+    HandedShares,
     Revealed,
     RevealedShares,
     RunKey,
@@ -121,17 +124,22 @@ def join_group(keys: bytes, signed: SignedOrder, plan: Plan, school: School) -> 
 
 def mask(
     values: npt.NDArray[np.int64], masking: Masking, signed: SignedOrder, school: School
-) -> tuple[Words, bytes]:
-    """The masked input, and the signed shares of every seed that it takes to unmask the sum."""
+) -> tuple[Words, Mapping[str, bytes]]:
+    """The masked input, and what goes beside it.
+
+    Returns:
+        uint32 [size], uniform; and ``sealed``, the shares of every seed that it takes to unmask the
+        sum, with ``shares``, this school's signature for them.
+    """
     masked = masking.member.mask(values)
     shares = SealedShares(
         school=school.name,
         order_digest=signed.digest,
         group_digest=masking.group.digest,
-        commitments=masked.commitments.hex(),
-        sealed={name: sealed.hex() for name, sealed in masked.sealed.items()},
+        root=root_of((masked.commitments, *masked.sealed.values())).hex(),
     )
-    return masked.words, sign_document(shares, school.signer)
+    beside = {"shares": sign_document(shares, school.signer), "sealed": masked.parcel}
+    return masked.words, beside
 
 
 def agree(request: Mapping[str, bytes], signed: SignedOrder, plan: Plan, school: School) -> bytes:
@@ -164,7 +172,8 @@ def reveal(
 
     Args:
         request: ``keys`` as in `join_group`; ``agreement``, the list with enough signatures;
-            ``shares``, the signed `SealedShares` of every survivor, one a line.
+            ``shares``, the `HandedShares` of every survivor that this school masked with, one a
+            line.
         signed: the order that this school answered.
         plan: the plan that it names.
         school: this school.
@@ -240,22 +249,29 @@ def _own_shares(signed: SignedOrder, school: School) -> SealedShares:
 
 def _sealed_for(
     holder: str,
-    envelopes: bytes,
+    lines: bytes,
     signed: SignedOrder,
     group: Group,
     members: Mapping[str, PublicKey],
 ) -> dict[str, bytes]:
     """Owner -> its sealed shares for one holder; only what the owner itself signed."""
     found = {}
-    for envelope in envelopes.split(b"\n") if envelopes else ():
+    for line in lines.split(b"\n") if lines else ():
         try:
-            shares = open_shares(envelope, members)
-        except Rejected as error:
+            handed = HandedShares.from_bytes(line)
+            shares = open_shares(handed.signed.encode(), members)
+            if (shares.order_digest, shares.group_digest) != (signed.digest, group.digest):
+                raise Rejected("shares", f"the shares of {shares.school} are for another round")
+            neighbours = group.neighbours(shares.school)
+            if holder not in neighbours:
+                raise Rejected("shares", f"{shares.school} did not mask with {holder}")
+            piece = base64.b64decode(handed.piece)
+            proof = [bytes.fromhex(each) for each in handed.proof]
+            place = 1 + neighbours.index(holder)  # the commitments come first
+            shares.require_piece(piece, place, 1 + len(neighbours), proof)
+        except (Rejected, ValueError) as error:
             raise Refused(RefusalCode.R22, SHARES) from error
-        if (shares.order_digest, shares.group_digest) != (signed.digest, group.digest):
-            raise Refused(RefusalCode.R22, SHARES)
-        if holder in shares.sealed:
-            found[shares.school] = bytes.fromhex(shares.sealed[holder])
+        found[shares.school] = piece
     return found
 
 

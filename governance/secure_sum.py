@@ -7,7 +7,8 @@ follow from the signed plan, so no message can change them. Format: docs/formats
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import base64
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, ClassVar, Literal, TypeVar
 
@@ -15,6 +16,13 @@ from pydantic import Field
 
 from fedtrace.governance.document import Digest, Document, Name, Section
 from fedtrace.governance.errors import Rejected
+from fedtrace.governance.log.merkle import (
+    MerkleTree,
+    ProofError,
+    leaf_hash,
+    require_inclusion,
+    root_of,
+)
 from fedtrace.governance.plan import Schools
 from fedtrace.governance.signing import (
     PublicKey,
@@ -36,9 +44,6 @@ Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 Share = Annotated[str, Field(pattern=r"^[0-9a-f]{66}$")]
 """33 bytes in hexadecimal: one share of a seed."""
-
-Sealed = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=80_000)]
-"""Shares for one holder, sealed with AES-256-GCM, in hexadecimal."""
 
 _SCHOOLS = 1000  # as many as a plan can name
 
@@ -63,24 +68,80 @@ class RunKey(Document):
 
 
 class SealedShares(Document):
-    """A school's seeds of one round in shares, one sealed bundle a holder.
+    """A school's word for its seeds of one round, which travel in sealed shares beside it.
 
     Attributes:
         order_digest: the order; a new attempt is a new order and has new seeds.
         group_digest: over the names and keys that this school masked with.
-        commitments: SHA-256 of its seeds, one after the other: who reveals a wrong share shows.
-        sealed: holder -> what only the holder can open.
+        root: of the RFC 6962 tree over its pieces: first the commitments, SHA-256 of its seeds, by
+            which a wrong share is found out; then what only each of its neighbours can open. So a
+            holder can be handed its own piece, and see that the school signed it, without the rest.
     """
 
     payload_type: ClassVar[str] = SHARES_TYPE
-    limit_bytes: ClassVar[int] = 2 * 1024 * 1024
+    limit_bytes: ClassVar[int] = 4 * 1024
 
     format: Literal["fedtrace-sealed-shares/1"] = "fedtrace-sealed-shares/1"
     school: Name
     order_digest: Digest
     group_digest: Digest
-    commitments: Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=64 * _SCHOOLS)]
-    sealed: Annotated[dict[Name, Sealed], Field(max_length=_SCHOOLS)]
+    root: Hex32
+
+    def require_pieces(self, pieces: Iterable[bytes]) -> None:
+        """All pieces are those that the school signed.
+
+        Raises:
+            Rejected: one of them is not.
+        """
+        if root_of(pieces).hex() != self.root:
+            raise Rejected("shares", f"the shares are not those that {self.school} signed")
+
+    def require_piece(self, piece: bytes, index: int, count: int, proof: Sequence[bytes]) -> None:
+        """One piece stands at its place under the root that the school signed.
+
+        Raises:
+            Rejected: it does not.
+        """
+        try:
+            require_inclusion(leaf_hash(piece), index, count, proof, bytes.fromhex(self.root))
+        except ProofError as error:
+            raise Rejected("shares", str(error)) from error
+
+
+class HandedShares(Document):
+    """What the aggregator hands a holder of one school's shares; signed by that school alone.
+
+    Attributes:
+        signed: the envelope of the school's `SealedShares`, as it came.
+        piece: what only this holder can open, in base64.
+        proof: hashes that lead from the piece to the root.
+    """
+
+    payload_type: ClassVar[str] = "application/vnd.fedtrace.handed-shares+json"
+    limit_bytes: ClassVar[int] = 256 * 1024
+
+    format: Literal["fedtrace-handed-shares/1"] = "fedtrace-handed-shares/1"
+    signed: Annotated[str, Field(max_length=8 * 1024)]
+    piece: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+    proof: Annotated[tuple[Hex32, ...], Field(max_length=16)]
+
+
+def handed_shares(envelope: bytes, pieces: Sequence[bytes]) -> tuple[HandedShares, ...]:
+    """For each of a school's neighbours, in order, what it is to be handed.
+
+    Args:
+        envelope: the school's signed `SealedShares`.
+        pieces: its commitments, then the shares for each neighbour.
+    """
+    tree = MerkleTree(map(leaf_hash, pieces))
+    return tuple(
+        HandedShares(
+            signed=envelope.decode("ascii"),
+            piece=base64.b64encode(pieces[index]).decode("ascii"),
+            proof=tuple(each.hex() for each in tree.inclusion_proof(index, len(pieces))),
+        )
+        for index in range(1, len(pieces))
+    )
 
 
 class Survivors(Document):

@@ -28,9 +28,9 @@ from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.orders import SignedOrder
 from fedtrace.governance.secure_sum import (
     RevealedShares,
-    SealedShares,
     Survivors,
     agreed_survivors,
+    handed_shares,
     merged_agreement,
     open_revealed,
     open_shares,
@@ -62,6 +62,7 @@ _KEYS_UNTIL, _CONTRIBUTE_UNTIL, _AGREE_UNTIL = 0.25, 0.6, 0.8
 
 _Part = TypeVar("_Part")
 _Words = npt.NDArray[np.uint32]
+_Shares = tuple[bytes, tuple[bytes, ...]]
 
 
 class _Unsummed(Exception):  # noqa: N818 - says what became of the attempt
@@ -74,11 +75,12 @@ class _Gathered:
 
     Attributes:
         total: uint32 [size], the sum of the masked inputs modulo 2**32.
-        shares: school -> its signed shares as they came, and parsed.
+        shares: school -> its signature for its shares, as it came, and the pieces: its
+            commitments, then the shares for each neighbour.
     """
 
     total: _Words
-    shares: dict[str, tuple[bytes, SealedShares]] = field(default_factory=dict)
+    shares: dict[str, _Shares] = field(default_factory=dict)
 
 
 def ask_for_a_sum(
@@ -177,10 +179,8 @@ class _Attempt:
         if not group.holds_together(self.survivors):
             raise _Unsummed("the survivors would fall into several sums")
         agreement = self._agreement(lines, group)
-        revealed = self._revealed(agreement, lines, gathered)
-        commitments = {
-            name: bytes.fromhex(shares.commitments) for name, (_, shares) in gathered.shares.items()
-        }
+        revealed = self._revealed(agreement, lines, gathered, group)
+        commitments = {name: pieces[0] for name, (_, pieces) in gathered.shares.items()}
         try:
             steps = protocol.unmask(group, gathered.total, commitments, revealed)
         except ValueError as error:
@@ -211,21 +211,29 @@ class _Attempt:
     def _contributions(self, checkpoint: bytes, keys: bytes, group: Group) -> _Gathered:
         """Everybody's masked input, added up as it comes."""
         gathered = _Gathered(total=np.zeros(self._expected.tensor.shape, dtype=np.uint32))
-        parsed: dict[str, tuple[bytes, SealedShares]] = {}
+        parsed: dict[str, _Shares] = {}
 
         def examine_masked(
             school: str, reply: Reply, expected: Expectation, answered: AbstractSet[str]
         ) -> Accepted | Declined:
             if "shares" not in reply:
                 return examine(school, reply, expected, answered)
-            rest = {name: part for name, part in reply.items() if name != "shares"}
+            rest = {k: part for k, part in reply.items() if k not in ("shares", "sealed")}
             accepted = examine(school, rest, expected, answered)
             shares = open_shares(reply["shares"], {school: self._members[school]})
             named = (shares.order_digest, shares.group_digest)
             if named != (self._signed.digest, group.digest):
                 raise Rejected("A07", f"the shares of {school} are for another round or group")
+            try:
+                pieces = protocol.unpack(reply.get("sealed", b""), school, group)
+            except ValueError as error:
+                raise Rejected("A02", str(error)) from error
+            try:
+                shares.require_pieces(pieces)
+            except Rejected as error:
+                raise Rejected("A08", error.sentence) from error
             if isinstance(accepted, Accepted):
-                parsed[school] = (reply["shares"], shares)
+                parsed[school] = (reply["shares"], pieces)
             return accepted
 
         def take(school: str, accepted: Accepted) -> None:
@@ -282,15 +290,17 @@ class _Attempt:
             raise _Unsummed(str(error)) from error
 
     def _revealed(
-        self, agreement: bytes, keys: bytes, gathered: _Gathered
+        self, agreement: bytes, keys: bytes, gathered: _Gathered, group: Group
     ) -> dict[str, dict[str, protocol.RevealedShares]]:
-        """Holder -> what it revealed, by survivor."""
-        request = {
-            "stage": b"reveal",
-            "agreement": agreement,
-            "keys": keys,
-            "shares": b"\n".join(gathered.shares[name][0] for name in self.survivors),
-        }
+        """Holder -> what it revealed, by survivor; each is handed what it alone can open."""
+        handed: dict[str, list[bytes]] = {name: [] for name in self.survivors}
+        for owner in self.survivors:
+            pieces = handed_shares(*gathered.shares[owner])
+            for holder, piece in zip(group.neighbours(owner), pieces, strict=True):
+                if holder in handed:
+                    handed[holder].append(piece.to_bytes())
+        request = {"stage": b"reveal", "agreement": agreement, "keys": keys}
+        requests = {name: {**request, "shares": b"\n".join(handed[name])} for name in handed}
 
         def read(school: str, reply: Reply) -> dict[str, protocol.RevealedShares]:
             document = open_revealed(_only(reply, "revealed"), {school: self._members[school]})
@@ -298,7 +308,7 @@ class _Attempt:
                 raise Rejected("A07", f"{school} revealed shares of another round")
             return _shares_in(document)
 
-        return self._hear(dict.fromkeys(self.survivors, request), read, until=1.0)
+        return self._hear(requests, read, until=1.0)
 
     # ---------------------------------------------------------------- what the stages share
 

@@ -64,6 +64,10 @@ def mask(seed: bytes, size: int) -> WordArray:
     return np.frombuffer(cipher.encryptor().update(bytes(4 * size)), dtype="<u4")
 
 
+SEAL_BYTES = 16
+"""How much longer a sealed message is."""
+
+
 def seal(key: bytes, message: bytes, context: bytes) -> bytes:
     """AES-256-GCM under a key that seals this one message."""
     return AESGCM(key).encrypt(_ZERO_NONCE, message, context)

@@ -24,7 +24,15 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fedtrace.privacy.secure_sum.group import Group
-from fedtrace.privacy.secure_sum.masks import WordArray, derive, mask, pair_secret, seal, unseal
+from fedtrace.privacy.secure_sum.masks import (
+    SEAL_BYTES,
+    WordArray,
+    derive,
+    mask,
+    pair_secret,
+    seal,
+    unseal,
+)
 from fedtrace.privacy.secure_sum.sharing import SHARE_BYTES, combine, split
 
 COMMITMENT_BYTES = 32
@@ -36,13 +44,19 @@ class MaskedInput:
 
     Attributes:
         words: uint32 [size]: uniform to whoever lacks one of its masks.
-        sealed: holder -> this member's shares for it, readable by the holder alone.
+        sealed: holder -> this member's shares for it, readable by the holder alone; in the order
+            of the member's neighbours.
         commitments: SHA-256 of its own seed and of every pair seed, one after the other.
     """
 
     words: WordArray
     sealed: Mapping[str, bytes]
     commitments: bytes
+
+    @property
+    def parcel(self) -> bytes:
+        """Commitments and sealed shares as they travel, one after the other."""
+        return b"".join((self.commitments, *self.sealed.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +185,21 @@ class Member:
     @property
     def _context(self) -> bytes:
         return "\n".join(self._round).encode()
+
+
+def unpack(parcel: bytes, owner: str, group: Group) -> tuple[bytes, ...]:
+    """Take a member's parcel apart: its commitments, then the shares for each of its neighbours.
+
+    Raises:
+        ValueError: it has not the length that follows from the group.
+    """
+    seeds = 1 + len(group.neighbours(owner))
+    head, each = COMMITMENT_BYTES * seeds, SHARE_BYTES * seeds + SEAL_BYTES
+    length = head + each * (seeds - 1)
+    if len(parcel) != length:
+        raise ValueError(f"the shares of {owner} have {len(parcel)} bytes, not {length}")
+    starts = range(head, length, each)
+    return (parcel[:head], *(parcel[start : start + each] for start in starts))
 
 
 def unmask(

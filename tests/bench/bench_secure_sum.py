@@ -8,16 +8,25 @@ from statistics import median
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from flwr.app import ConfigRecord, RecordDict
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from support.measurement import Measurement, spread
 
-from fedtrace.privacy.secure_sum.group import Group
-from fedtrace.privacy.secure_sum.protocol import MaskedInput, Member, unmask
+from fedtrace.client.app import RECORD
+from fedtrace.client.checkpoint import write_tensor
+from fedtrace.governance.log.merkle import root_of
+from fedtrace.governance.manifest import Manifest, sign_manifest
+from fedtrace.governance.secure_sum import SealedShares, handed_shares, sign_document
+from fedtrace.governance.signing import generate_key
+from fedtrace.privacy.secure_sum.group import SPARSE_NEIGHBOURS, Group
+from fedtrace.privacy.secure_sum.protocol import MaskedInput, Member, unmask, unpack
 
 SCHOOLS = 200
 PARAMETERS = 1_000_000
 REPETITIONS = 5
 GOAL_SECONDS = 0.25
 GOAL_BYTES = 4.1e6
+_DIGEST = "sha256:" + "0" * 64
 
 
 def run() -> list[Measurement]:
@@ -33,7 +42,8 @@ def run() -> list[Measurement]:
         return member.mask(values)
 
     sent = masked()
-    size = sent.words.nbytes + len(sent.commitments) + sum(map(len, sent.sealed.values()))
+    size = _message_bytes(name, sent, group)
+    handed = _handed_bytes(name, sent, group)
     return [
         _timed("mask and share out, a school", masked, goal=GOAL_SECONDS),
         Measurement(
@@ -44,8 +54,56 @@ def run() -> list[Measurement]:
             baseline=f"goal of {GOAL_BYTES:g} B",
             ratio=GOAL_BYTES / size,
         ),
+        Measurement(
+            name=f"secure_sum/shares of {SPARSE_NEIGHBOURS} schools that one is handed",
+            value=SPARSE_NEIGHBOURS * handed,
+            unit="B",
+            spread=0.0,
+        ),
         _reveal_and_unmask(keys, group),
     ]
+
+
+def _message_bytes(name: str, sent: MaskedInput, group: Group) -> int:
+    """The reply as Flower sends it: masked input, shares, and a signature for each of them."""
+    school, payload = generate_key(), write_tensor("masked", sent.words)
+    manifest = Manifest(
+        school=name,
+        plan_digest=_DIGEST,
+        run_id="run-2a2aa973b8e29c30",
+        round=1,
+        kind="train",
+        order_digest=_DIGEST,
+        nonce="0" * 64,
+        update_digest=_DIGEST,
+        payload_bytes=len(payload),
+        schema_fingerprint=_DIGEST,
+    )
+    reply = {
+        "manifest": sign_manifest(manifest, school),
+        "payload": payload,
+        "shares": sign_document(_signed_shares(name, sent, group), school),
+        "sealed": sent.parcel,
+    }
+    message = RecordDict({RECORD: ConfigRecord(reply)})
+    objects = get_all_nested_objects(message)
+    return sum(len(each.deflate()) for each in objects.values())
+
+
+def _handed_bytes(name: str, sent: MaskedInput, group: Group) -> int:
+    """What one holder is handed of one school's shares."""
+    envelope = sign_document(_signed_shares(name, sent, group), generate_key())
+    pieces = unpack(sent.parcel, name, group)
+    return max(len(each.to_bytes()) for each in handed_shares(envelope, pieces))
+
+
+def _signed_shares(name: str, sent: MaskedInput, group: Group) -> SealedShares:
+    return SealedShares(
+        school=name,
+        order_digest=_DIGEST,
+        group_digest=group.digest,
+        root=root_of(unpack(sent.parcel, name, group)).hex(),
+    )
 
 
 def _reveal_and_unmask(keys: dict[str, X25519PrivateKey], group: Group) -> Measurement:

@@ -17,12 +17,18 @@ from safetensors.numpy import load
 from support.consistency import check_consortium, logged
 from support.federation import Delivery, Fault, Federation, Wire, parts_of
 
-from fedtrace.governance.log.entries import OrderRefused, RoundFailed, SharesRevealed
+from fedtrace.governance.log.entries import (
+    OrderRefused,
+    RoundFailed,
+    SharesRevealed,
+    UpdateRejected,
+)
 from fedtrace.governance.manifest import REFUSAL_TYPE, RefusalNotice
 from fedtrace.governance.secure_sum import (
     RUN_KEY_TYPE,
     SHARES_TYPE,
     SURVIVORS_TYPE,
+    HandedShares,
     RunKey,
     SealedShares,
     Survivors,
@@ -134,6 +140,34 @@ def test_a_round_that_cannot_be_unmasked_is_asked_again_from_all(federation: Fed
     check_consortium(federation.workspace, warnings=["updates.received"] * 3)
 
 
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        (lambda parts: {k: v for k, v in parts.items() if k != "sealed"}, "A02"),
+        (lambda parts: {**parts, "sealed": parts["sealed"][:-1]}, "A02"),
+        (lambda parts: {**parts, "sealed": b"\x00" + parts["sealed"][1:]}, "A08"),
+        (lambda parts: {**parts, "sealed": parts["sealed"][:-1] + b"\x00"}, "A08"),
+    ],
+    ids=["without shares", "cut short", "other commitments", "another share"],
+)
+def test_shares_that_are_not_those_that_a_school_signed_leave_it_out(
+    federation: Federation, change: Callable[[dict[str, bytes]], dict[str, bytes]], check: str
+) -> None:
+    def changed(delivery: Delivery) -> Iterable[Message]:
+        answer = delivery.handed_over()
+        if stage_of(delivery) != "contribute":
+            return [answer]
+        return [delivery.answer(change(dict(parts_of(answer))))]
+
+    outcome = federation.run("distributed", wire=Wire(federation, faults={(BAD, 2): changed}))
+    assert outcome.reason == "completed"
+    assert [len(each.answered) for each in outcome.rounds] == [3, 2, 3]
+    entries = logged(federation.workspace.consortium_home)
+    rejected = [each for each in entries if isinstance(each, UpdateRejected)]
+    assert [(each.school, each.check) for each in rejected] == [(BAD, check)]
+    check_consortium(federation.workspace, warnings=["updates.received"])
+
+
 # --- a hostile server -----------------------------------------------------------------------------
 
 Attack = Callable[[Federation, Delivery], Message | None]
@@ -243,9 +277,23 @@ def strangers_shares(federation: Federation, delivery: Delivery) -> Message | No
     if stage_of(delivery) != "reveal":
         return None
     first, *others = delivery.request["shares"].split(b"\n")
-    shares = SealedShares.from_bytes(unverified_payload(first, SHARES_TYPE))
-    forged = sign_document(shares, generate_key())
-    return delivery.handed_over(shares=b"\n".join([forged, *others]))
+    handed = HandedShares.from_bytes(first)
+    shares = SealedShares.from_bytes(unverified_payload(handed.signed.encode(), SHARES_TYPE))
+    forged = sign_document(shares, generate_key()).decode()
+    changed = handed.model_copy(update={"signed": forged}).to_bytes()
+    return delivery.handed_over(shares=b"\n".join([changed, *others]))
+
+
+def exchanged_pieces(federation: Federation, delivery: Delivery) -> Message | None:
+    """Under each school's signature what another one sealed."""
+    if stage_of(delivery) != "reveal":
+        return None
+    first, second = map(HandedShares.from_bytes, delivery.request["shares"].split(b"\n"))
+    changed = [
+        first.model_copy(update={"piece": second.piece}).to_bytes(),
+        second.model_copy(update={"piece": first.piece}).to_bytes(),
+    ]
+    return delivery.handed_over(shares=b"\n".join(changed))
 
 
 def unknown_stage(federation: Federation, delivery: Delivery) -> Message | None:
@@ -267,6 +315,7 @@ def unknown_stage(federation: Federation, delivery: Delivery) -> Message | None:
         (no_group, "R13", "plan.schools.minimum_per_round"),
         (keys_of_another_run, "R22", "secure_sum.keys"),
         (strangers_shares, "R22", "secure_sum.shares"),
+        (exchanged_pieces, "R22", "secure_sum.shares"),
         (unknown_stage, "R14", "order.kind"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
