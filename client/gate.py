@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -36,17 +38,24 @@ Answer = Callable[[Task], Message]
 """What a school makes of one task; may raise anything."""
 
 
-def serve(node: SuperNode, answer: Answer, *, last_resort: Answer) -> None:
-    """Answer tasks until the process is ended.
+def serve(
+    node: SuperNode,
+    answer: Answer,
+    *,
+    last_resort: Answer,
+    is_ending: Callable[[], bool] = lambda: False,
+) -> None:
+    """Answer tasks until the process is ended, or is to end and has finished its answer.
 
     Args:
         node: Where tasks come from.
         answer: The school's answer to a task.
         last_resort: What leaves when ``answer`` raises; says nothing about why.
+        is_ending: Whether no other task may be begun.
     """
     logger.info(READY)
     reachable = True
-    while True:
+    while not is_ending():
         try:
             worked = _serve_one(node, answer, last_resort)
         except SuperNodeUnreachableError as error:
@@ -100,8 +109,11 @@ def main() -> None:
     def last_resort(task: Task) -> Message:
         return reply_with(task.message, {"refusal": b""})
 
+    ending = threading.Event()  # an answer that is broken off would have been paid for in vain
+    signal.signal(signal.SIGTERM, lambda _number, _frame: ending.set())
     node = SuperNode(options.supernode, options.secret_file)
-    serve(node, answer, last_resort=last_resort)
+    serve(node, answer, last_resort=last_resort, is_ending=ending.is_set)
+    school.close()
 
 
 def _options() -> argparse.Namespace:
