@@ -80,15 +80,19 @@ class GridTransport:
         """Hand the requests to Flower; the id of every message that it took, by school."""
         known = [school for school in requests if school in self._nodes]
         ttl_seconds = max(_SMALLEST_TTL_SECONDS, _seconds_until(deadline))
-        messages = [
-            Message(
-                RecordDict({RECORD: ConfigRecord(dict(requests[school]))}),
+        records: dict[tuple[tuple[str, bytes], ...], RecordDict] = {}  # most are asked the same
+        messages = []
+        for school in known:
+            content = tuple(requests[school].items())
+            if content not in records:
+                records[content] = RecordDict({RECORD: ConfigRecord(dict(content))})
+            message = Message(
+                records[content],
                 dst_node_id=self._nodes[school],
                 message_type="train",
                 ttl=ttl_seconds,  # an order that nobody fetched is worth nothing afterwards
             )
-            for school in known
-        ]
+            messages.append(message)
         ids = self._grid.push_messages(messages)
         return {school: each for school, each in zip(known, ids, strict=True) if each}
 

@@ -21,12 +21,13 @@ from datetime import datetime, timedelta
 
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.checkpoint import open_checkpoint
-from fedtrace.governance.log.cosignature import COSIGNATURE_LIMIT, cosignatures, cosigned
+from fedtrace.governance.log.cosignature import COSIGNATURE_LIMIT, cosigned, require_cosignature
 from fedtrace.governance.log.keys import VerifierKey
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.log.note import (
     NOTE_LIMIT_BYTES,
     NoteError,
+    parse_note,
     parse_signature_lines,
     signature_line,
 )
@@ -75,6 +76,7 @@ class WitnessedTransport:
         # Most schools are as far as the others: what is made for one of them is kept for the rest.
         self._requests: dict[int, tuple[int, Request]] = {}  # old size -> new size, message
         self._notes: dict[int, bytes] = {}  # size -> the checkpoint
+        self._texts: dict[int, str] = {}  # size -> its text
         self._shared: tuple[int, bytes] | None = None  # with so many cosignatures, which are all
 
     def connected(self) -> frozenset[str]:
@@ -116,6 +118,7 @@ class WitnessedTransport:
             self._shared = None
             self._requests.clear()
             self._notes.clear()
+            self._texts.clear()
         before = len(self._lines)
         start = self._clock.now()
         connected = self._inner.connected() & set(self._keys)
@@ -186,6 +189,12 @@ class WitnessedTransport:
             self._notes[size] = self._log.signed_checkpoint(size)
         return self._notes[size]
 
+    def _text(self, size: int) -> str:
+        """What witnesses sign of a checkpoint."""
+        if size not in self._texts:
+            self._texts[size] = parse_note(self._checkpoint(size))[0]
+        return self._texts[size]
+
     def _old_size(self, school: str) -> int:
         return min(self._sizes.get(school, 0), self._size)
 
@@ -213,12 +222,11 @@ class WitnessedTransport:
         """Keep a cosignature; whether the school is still behind."""
         key = self._keys[school]
         new, _ = self._step(self._old_size(school))
-        note = self._checkpoint(new)
         try:
             given = parse_signature_lines(body)
             mine = next(each for each in given if each.key_id == key.key_id)
             line = signature_line(key.name, key.key_id, mine.signature)
-            if not cosignatures(cosigned(note, [line]), [key]):
+            if require_cosignature(self._text(new), mine, key) is None:
                 raise NoteError("cosignature", "it states no time")
         except (NoteError, StopIteration):
             logger.warning("the cosignature of %s is not valid", school)

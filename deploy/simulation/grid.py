@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from flwr.app import Error, Message
-from flwr.app.metadata import Metadata
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
@@ -83,9 +82,9 @@ class InProcessGrid(Grid):  # type: ignore[misc]  # Flower is not followed by my
             self._sent += 1
             message_id = f"message-{self._sent}"
             node_id = message.metadata.dst_node_id
-            arriving = Message(content=message.content, metadata=_numbered(message, message_id))
-            replies = list(self._transport(node_id, arriving, self._nodes[node_id]))
-            self._replies[message_id] = replies or [_lost(arriving)]
+            message.metadata.__dict__["_message_id"] = message_id  # as Flower's own Grid does
+            replies = list(self._transport(node_id, message, self._nodes[node_id]))
+            self._replies[message_id] = replies or [_lost(message)]
             ids.append(message_id)
         return ids
 
@@ -111,21 +110,3 @@ class InProcessGrid(Grid):  # type: ignore[misc]  # Flower is not followed by my
 def _lost(message: Message) -> Message:
     """What Flower reports where no reply to a message will come."""
     return Message(Error(code=ErrorCode.MESSAGE_UNAVAILABLE), reply_to=message)
-
-
-def _numbered(message: Message, message_id: str) -> Metadata:
-    """The message's metadata with the id that a SuperLink would have given it."""
-    sent = message.metadata
-    return Metadata(
-        run_id=sent.run_id,
-        message_id=message_id,
-        src_node_id=sent.src_node_id,
-        dst_node_id=sent.dst_node_id,
-        reply_to_message_id="",
-        group_id=sent.group_id,
-        created_at=sent.created_at,
-        ttl=sent.ttl,
-        message_type=sent.message_type,
-        src_task_id=sent.src_task_id,
-        dst_task_id=sent.dst_task_id,
-    )

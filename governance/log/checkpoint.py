@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fedtrace.governance.log.merkle import HASH_BYTES
-from fedtrace.governance.log.note import NoteError, decode_base64, open_note, parse_note, sign_note
+from fedtrace.governance.log.note import (
+    NoteError,
+    decode_base64,
+    parse_note,
+    require_signature,
+    sign_note,
+)
 from fedtrace.governance.signing import PublicKey
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -49,10 +55,11 @@ def open_checkpoint(note: bytes, *, origin: str, public_key: PublicKey) -> LogCh
     Raises:
         NoteError: not a checkpoint, another log's, or without a valid signature of its key.
     """
-    claimed = parse_checkpoint(parse_note(note)[0])
+    text, signatures = parse_note(note)
+    claimed = parse_checkpoint(text)
     if claimed.origin != origin:
         raise NoteError("origin", "it is the checkpoint of another log")
-    open_note(note, name=origin, public_key=public_key)
+    require_signature(text, signatures, name=origin, public_key=public_key)
     return claimed
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -61,15 +61,15 @@ class Ed25519Cosigner:
 
     name: str
     private_key: Ed25519PrivateKey
+    verifier: VerifierKey = field(init=False)
+
+    def __post_init__(self) -> None:
+        raw = self.private_key.public_key().public_bytes_raw()
+        key = VerifierKey(name=self.name, kind=KeyKind.COSIGNATURE_ED25519, public_key=raw)
+        object.__setattr__(self, "verifier", key)
 
     def __repr__(self) -> str:
         return f"Ed25519Cosigner({self.name})"
-
-    @property
-    def verifier(self) -> VerifierKey:
-        """See `Cosigner`."""
-        raw = self.private_key.public_key().public_bytes_raw()
-        return VerifierKey(name=self.name, kind=KeyKind.COSIGNATURE_ED25519, public_key=raw)
 
     def cosign(self, text: str, *, now: datetime) -> str:
         """See `Cosigner`.
@@ -91,15 +91,15 @@ class MlDsaCosigner:
 
     name: str
     private_key: MLDSA44PrivateKey
+    verifier: VerifierKey = field(init=False)
+
+    def __post_init__(self) -> None:
+        raw = self.private_key.public_key().public_bytes_raw()
+        key = VerifierKey(name=self.name, kind=KeyKind.COSIGNATURE_ML_DSA_44, public_key=raw)
+        object.__setattr__(self, "verifier", key)
 
     def __repr__(self) -> str:
         return f"MlDsaCosigner({self.name})"
-
-    @property
-    def verifier(self) -> VerifierKey:
-        """See `Cosigner`."""
-        raw = self.private_key.public_key().public_bytes_raw()
-        return VerifierKey(name=self.name, kind=KeyKind.COSIGNATURE_ML_DSA_44, public_key=raw)
 
     def cosign(self, text: str, *, now: datetime) -> str:
         """See `Cosigner`.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from fedtrace.governance.log.note import KEY_ID_BYTES, NoteError, decode_base64, encode_base64
@@ -48,6 +48,7 @@ class VerifierKey:
         name: the key's name on signature lines.
         kind: how it signs, and what its signature says.
         public_key: raw bytes.
+        key_id: the 4 bytes that stand before each of its signatures.
 
     Raises:
         ValueError: a name that no signature line can hold, or a key of another length.
@@ -56,6 +57,7 @@ class VerifierKey:
     name: str
     kind: KeyKind
     public_key: bytes
+    key_id: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not KEY_NAME.fullmatch(self.name) or len(self.name.encode()) > 255:
@@ -65,12 +67,8 @@ class VerifierKey:
                 f"a key of kind {self.kind:#04x} has {KEY_BYTES[self.kind]} bytes, not "
                 f"{len(self.public_key)}"
             )
-
-    @property
-    def key_id(self) -> bytes:
-        """The 4 bytes that stand before each of its signatures."""
         named = self.name.encode() + b"\n" + bytes([self.kind]) + self.public_key
-        return hashlib.sha256(named).digest()[:KEY_ID_BYTES]
+        object.__setattr__(self, "key_id", hashlib.sha256(named).digest()[:KEY_ID_BYTES])
 
     def to_text(self) -> str:
         """The one line that configures a verifier with this key."""

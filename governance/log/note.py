@@ -18,6 +18,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -97,6 +98,18 @@ def open_note(note: bytes, *, name: str, public_key: PublicKey) -> str:
         NoteError: not a note, or without a valid signature of this key.
     """
     text, signatures = parse_note(note)
+    require_signature(text, signatures, name=name, public_key=public_key)
+    return text
+
+
+def require_signature(
+    text: str, signatures: Iterable[NoteSignature], *, name: str, public_key: PublicKey
+) -> None:
+    """What `open_note` asks of a note that has been parsed already.
+
+    Raises:
+        NoteError: ``key`` or ``signature``.
+    """
     raw = base64.b64decode(public_key)
     expected = (name, key_id(name, raw))
     ours = [each.signature for each in signatures if (each.name, each.key_id) == expected]
@@ -108,7 +121,6 @@ def open_note(note: bytes, *, name: str, public_key: PublicKey) -> str:
             verifier.verify(signature, text.encode())
     except InvalidSignature as error:
         raise NoteError("signature", "its signature is not valid") from error
-    return text
 
 
 def parse_note(note: bytes) -> tuple[str, tuple[NoteSignature, ...]]:

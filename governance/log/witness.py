@@ -34,10 +34,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from fedtrace.governance.log.checkpoint import LogCheckpoint, open_checkpoint, parse_checkpoint
+from fedtrace.governance.log.checkpoint import LogCheckpoint, parse_checkpoint
 from fedtrace.governance.log.cosignature import Cosigner
 from fedtrace.governance.log.merkle import ProofError, require_consistency
-from fedtrace.governance.log.note import NOTE_LIMIT_BYTES, NoteError, encode_base64, parse_note
+from fedtrace.governance.log.note import (
+    NOTE_LIMIT_BYTES,
+    NoteError,
+    encode_base64,
+    parse_note,
+    require_signature,
+)
 from fedtrace.governance.log.proof import PROOF_LIMIT_BYTES, decode_hashes
 from fedtrace.governance.signing import PublicKey
 
@@ -138,15 +144,15 @@ class Witness:
         """
         try:
             request = parse_add_checkpoint(body)
-            text = parse_note(request.note)[0]
-            claimed = parse_checkpoint(text)
+            text, signatures = parse_note(request.note)
+            checkpoint = parse_checkpoint(text)
         except (ProofError, NoteError) as error:
             return _sentence(400, str(error))
-        key = self._logs.get(claimed.origin)
+        key = self._logs.get(checkpoint.origin)
         if key is None:
             return _sentence(404, "this witness does not know that log")
         try:
-            checkpoint = open_checkpoint(request.note, origin=claimed.origin, public_key=key)
+            require_signature(text, signatures, name=checkpoint.origin, public_key=key)
         except NoteError as error:
             return _sentence(403, str(error))
         if request.old > checkpoint.size:

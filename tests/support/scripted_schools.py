@@ -172,16 +172,23 @@ class World:
     def witness(self, school: str, request: Request) -> dict[str, bytes]:
         """What an honest school says about the log."""
         if school not in self.witnesses:
-            charter = Charter.from_bytes((self.home / "charter.json").read_bytes())
+            log = self._charter().log
             self.witnesses[school] = Witness(
                 MemoryStore(),
-                logs={charter.log.origin: charter.log.public_key},
-                cosigners=[Ed25519Cosigner(school_origin(charter, school), self.log_keys[school])],
+                logs={log.origin: log.public_key},
+                cosigners=[self.cosigner(school)],
             )
         response = self.witnesses[school].add_checkpoint(
             request["add-checkpoint"], now=self.clock.now()
         )
         return {"status": b"%d" % response.status, "body": response.body, "latest": b""}
+
+    def cosigner(self, school: str) -> Ed25519Cosigner:
+        """What a school cosigns the consortium's log with."""
+        return Ed25519Cosigner(school_origin(self._charter(), school), self.log_keys[school])
+
+    def _charter(self) -> Charter:
+        return _charter((self.home / "charter.json").read_bytes())
 
     def open(self) -> Consortium:
         """The consortium as a fresh process would open it."""
@@ -189,6 +196,11 @@ class World:
 
     def transport(self, fault: Fault | None = None) -> ScriptedTransport:
         return ScriptedTransport(world=self, fault=fault or (lambda school, order, reply: [reply]))
+
+
+@lru_cache(maxsize=4)
+def _charter(content: bytes) -> Charter:
+    return Charter.from_bytes(content)
 
 
 def build_world(
