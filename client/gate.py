@@ -21,7 +21,7 @@ from flwr.app import Message
 
 from fedtrace.client.app import reply_with, request_in, respond
 from fedtrace.client.bundle import fab_digest
-from fedtrace.client.contribution import is_for_witness, refuse
+from fedtrace.client.contribution import is_about_plans, is_for_witness, refuse
 from fedtrace.client.flower import SuperNode, SuperNodeUnreachableError, Task
 from fedtrace.client.home import open_school
 from fedtrace.governance.refusals import RefusalCode
@@ -101,7 +101,8 @@ def main() -> None:
     def answer(task: Task) -> Message:
         now = datetime.now(UTC)
         request = request_in(task.message)
-        if task.fab_digest != own_fab_digest and not is_for_witness(request):
+        runs_a_plan = not (is_for_witness(request) or is_about_plans(request))
+        if task.fab_digest != own_fab_digest and runs_a_plan:
             refusal = refuse(RefusalCode.R07, request, school=school, now=now)
             return reply_with(task.message, refusal)
         return respond(task.message, school, now=now)

@@ -107,6 +107,7 @@ class ConsortiumService:
             superlink_port=free_ports(1)[0],
             front_host=address.listen,
             front_port=address.port,
+            waits_for_schools=True,
         )
         self._supervisor = Supervisor(directory / "logs")
         self._keeper = Keeper(self._supervisor)
