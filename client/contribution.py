@@ -38,6 +38,8 @@ Request = Mapping[str, bytes]
 the consortium's log), as they came. With an order or without one: ``add-checkpoint`` and
 ``entries``, for the school as a witness of that log (``fedtrace.client.mirror``).
 
+``accepted`` alone holds a plan's digest and asks whether the school has accepted it.
+
 Under secure sum also ``stage``, absent for the contribution itself, and what each stage needs
 (``fedtrace.client.secure_sum``)."""
 
@@ -45,6 +47,8 @@ Reply = dict[str, bytes]
 """``manifest`` and ``payload``, or ``refusal``; manifest and refusal are signed by the school.
 
 Under secure sum also ``shares``; in the other stages one signed part alone."""
+
+_ACCEPTED = "accepted"
 
 _exceeds = BudgetCheck()
 
@@ -63,6 +67,8 @@ def answer(request: Request, *, school: School, now: datetime) -> Reply:
             witnessed = school.mirror.witness(request, now=now)
             if is_for_witness(request):
                 return witnessed
+        if is_about_plans(request):
+            return _has_accepted(request[_ACCEPTED], school)
         admitted = admit(request.get("order", b""), school.rules)
         if isinstance(admitted, Denied):
             return _refusal(admitted, None, school, now)
@@ -75,6 +81,16 @@ def answer(request: Request, *, school: School, now: datetime) -> Reply:
     except Exception:
         logger.exception("a contribution failed; the aggregator is told R20 and nothing else")
         return _refusal(Denied.by(RefusalCode.R20, UNDECIDED), signed_order, school, now)
+
+
+def is_about_plans(request: Request) -> bool:
+    """Whether a request only asks if this school has accepted a plan; that runs nothing of it."""
+    return set(request) == {_ACCEPTED}
+
+
+def _has_accepted(plan_digest: bytes, school: School) -> Reply:
+    accepted = {plan.digest.encode() for plan in school.store.plans()}
+    return {_ACCEPTED: b"yes" if plan_digest in accepted else b"no"}
 
 
 def is_for_witness(request: Request) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +21,7 @@ from flwr.app import Message
 
 from fedtrace.client.app import reply_with, request_in, respond
 from fedtrace.client.bundle import fab_digest
-from fedtrace.client.contribution import is_for_witness, refuse
+from fedtrace.client.contribution import is_about_plans, is_for_witness, refuse
 from fedtrace.client.flower import SuperNode, SuperNodeUnreachableError, Task
 from fedtrace.client.home import open_school
 from fedtrace.governance.refusals import RefusalCode
@@ -36,17 +38,24 @@ Answer = Callable[[Task], Message]
 """What a school makes of one task; may raise anything."""
 
 
-def serve(node: SuperNode, answer: Answer, *, last_resort: Answer) -> None:
-    """Answer tasks until the process is ended.
+def serve(
+    node: SuperNode,
+    answer: Answer,
+    *,
+    last_resort: Answer,
+    is_ending: Callable[[], bool] = lambda: False,
+) -> None:
+    """Answer tasks until the process is ended, or is to end and has finished its answer.
 
     Args:
         node: Where tasks come from.
         answer: The school's answer to a task.
         last_resort: What leaves when ``answer`` raises; says nothing about why.
+        is_ending: Whether no other task may be begun.
     """
     logger.info(READY)
     reachable = True
-    while True:
+    while not is_ending():
         try:
             worked = _serve_one(node, answer, last_resort)
         except SuperNodeUnreachableError as error:
@@ -92,7 +101,8 @@ def main() -> None:
     def answer(task: Task) -> Message:
         now = datetime.now(UTC)
         request = request_in(task.message)
-        if task.fab_digest != own_fab_digest and not is_for_witness(request):
+        runs_a_plan = not (is_for_witness(request) or is_about_plans(request))
+        if task.fab_digest != own_fab_digest and runs_a_plan:
             refusal = refuse(RefusalCode.R07, request, school=school, now=now)
             return reply_with(task.message, refusal)
         return respond(task.message, school, now=now)
@@ -100,8 +110,11 @@ def main() -> None:
     def last_resort(task: Task) -> Message:
         return reply_with(task.message, {"refusal": b""})
 
+    ending = threading.Event()  # an answer that is broken off would have been paid for in vain
+    signal.signal(signal.SIGTERM, lambda _number, _frame: ending.set())
     node = SuperNode(options.supernode, options.secret_file)
-    serve(node, answer, last_resort=last_resort)
+    serve(node, answer, last_resort=last_resort, is_ending=ending.is_set)
+    school.close()
 
 
 def _options() -> argparse.Namespace:

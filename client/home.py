@@ -173,8 +173,8 @@ def open_school(home: Path) -> School:
     )
 
 
-def school_name(home: Path) -> str:
-    """Whose home it is.
+def own_policy(home: Path) -> SchoolPolicy:
+    """The bounds of the school whose home it is.
 
     Raises:
         PolicyError: the home has not been made, or its policy is not its own.
@@ -182,7 +182,16 @@ def school_name(home: Path) -> str:
         OSError: a file cannot be read.
     """
     _require_home(home)
-    return _own_policy(home / _POLICY, load_keys(home / "keys")).school
+    return _own_policy(home / _POLICY, load_keys(home / "keys"))
+
+
+def school_name(home: Path) -> str:
+    """Whose home it is.
+
+    Raises:
+        PolicyError, Rejected, OSError: as `own_policy`.
+    """
+    return own_policy(home).school
 
 
 def is_home(home: Path) -> bool:

@@ -23,6 +23,9 @@ from fedtrace.server.round import run_job
 from fedtrace.server.transport import GridTransport
 
 CONSORTIUM_HOME_VARIABLE = "FEDTRACE_CONSORTIUM_HOME"
+WAIT_VARIABLE = "FEDTRACE_WAIT_FOR_SCHOOLS"
+"""Environment variable: a job whose plan too few schools have accepted is not opened yet."""
+
 PLAN_DIGEST_KEY = "plan-digest"
 PROGRESS_FILE = "progress.jsonl"
 LOG_FILE = "serverapp.log"
@@ -47,6 +50,7 @@ def main(grid: Grid, context: Context) -> None:
             GridTransport(grid, read_nodes(home)),
             SystemClock(),
             progress=ProgressFile(home / PROGRESS_FILE),
+            wait_for_schools=WAIT_VARIABLE in os.environ,
         )
 
 

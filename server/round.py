@@ -41,6 +41,7 @@ from fedtrace.server.outcome import (
     Receipt,
 )
 from fedtrace.server.ports import Clock, Progress, Transport
+from fedtrace.server.readiness import require_ready
 from fedtrace.server.restored import confirm, is_unconfirmed
 from fedtrace.server.rows import Writes
 from fedtrace.server.secure_sum import ask_for_a_sum
@@ -72,6 +73,7 @@ def run_job(
     clock: Clock,
     *,
     progress: Progress,
+    wait_for_schools: bool = False,
 ) -> JobOutcome:
     """Run the job of a plan from wherever it stands to its end.
 
@@ -83,6 +85,7 @@ def run_job(
         transport: the way to the schools.
         clock: the time.
         progress: is told every step; it must not raise.
+        wait_for_schools: before a job is opened, make sure that enough schools accepted its plan.
 
     Returns:
         What happened, complete also where the job was resumed.
@@ -90,6 +93,7 @@ def run_job(
     Raises:
         Refused: the plan lacks its quorum of signatures.
         Corrupt: stored state contradicts itself; nothing was repaired.
+        SchoolsNotReady: too few have accepted the plan; nothing was opened.
         OSError: disk or database failed, or too few witnesses could be asked about a home that
             was restored; nothing acknowledged is lost, start again.
     """
@@ -99,6 +103,8 @@ def run_job(
     if job.journal.restore():
         job.resume()
     else:
+        if wait_for_schools:
+            require_ready(consortium.home, job.journal.signed, transport, clock)
         job.open()
     while job.journal.head.state != "closed":
         job.step()

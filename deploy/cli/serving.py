@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,12 +21,33 @@ from fedtrace.deploy.cli.output import (
     print_lines,
     say_next,
 )
+from fedtrace.deploy.network.lines import LogFormat, configure_logging
+
+if TYPE_CHECKING:
+    from fedtrace.deploy.monitoring.endpoint import View
+    from fedtrace.deploy.network.hosting import ConsortiumService
+    from fedtrace.deploy.network.node import SchoolService
 
 _TICK_SECONDS = 1.0
 _WAITING_SECONDS = 5.0  # between two looks whether the consortium has approved
 
 
-def serve(home: ConsortiumHome) -> None:
+Metrics = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics",
+        min=1,
+        max=65535,
+        metavar="PORT",
+        help="Answer /live, /ready and /metrics (Prometheus) on 127.0.0.1 at this port.",
+    ),
+]
+Logs = Annotated[
+    LogFormat, typer.Option("--log-format", help="Of the service's own lines and its processes'.")
+]
+
+
+def serve(home: ConsortiumHome, metrics: Metrics = None, log_format: Logs = LogFormat.TEXT) -> None:
     """Run the consortium's server until Ctrl-C or SIGTERM: one public TLS port, all jobs.
 
     What ends is started again. Invites, approvals, jobs and certificates are looked after while it
@@ -41,7 +63,11 @@ def serve(home: ConsortiumHome) -> None:
         address = read_address(home)
         if is_founded(home):
             open_consortium(home).close()  # what is wrong with it is said before anything starts
-        with ConsortiumService(home, address, lambda: datetime.now(UTC)) as service:
+        configure_logging(log_format)
+        with (
+            ConsortiumService(home, address, _clock) as service,
+            _endpoint(metrics, lambda: _consortium_view(home, service)),
+        ):
             print_lines(f"serving at {address.hosts[0]}:{address.port}")
             print_lines(f"its authority: {authority_digest(service.ca_certificate.read_bytes())}")
             if not is_founded(home):
@@ -143,7 +169,7 @@ def connect(
     say_next(f"start fedtrace school run --home {home} again; fedtrace school doctor tries the way")
 
 
-def run(home: Home) -> None:
+def run(home: Home, metrics: Metrics = None, log_format: Logs = LogFormat.TEXT) -> None:
     """Run the school's node until Ctrl-C or SIGTERM: it connects outwards and accepts nothing.
 
     After ``fedtrace school join`` it waits for the approval first. What ends is started again; a
@@ -155,7 +181,11 @@ def run(home: Home) -> None:
     with plain_errors():
         _wait_for_charter(home)
         open_school(home).close()  # what is wrong with the home is said before anything starts
-        with SchoolService(home) as service:
+        configure_logging(log_format)
+        with (
+            SchoolService(home) as service,
+            _endpoint(metrics, lambda: _school_view(home, service)),
+        ):
             print_lines("the gate is ready")
             connected = False
             while True:
@@ -164,6 +194,29 @@ def run(home: Home) -> None:
                     connected = True
                     print_lines("connected to the consortium")
                 time.sleep(_TICK_SECONDS)
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def _endpoint(port: int | None, view: Callable[[], View]) -> AbstractContextManager[object]:
+    """Health and metrics where they are wanted."""
+    from fedtrace.deploy.monitoring.endpoint import Endpoint
+
+    return nullcontext() if port is None else Endpoint(port, view())
+
+
+def _consortium_view(home: Path, service: ConsortiumService) -> View:
+    from fedtrace.deploy.monitoring.consortium import ConsortiumView
+
+    return ConsortiumView(home, service, _clock)
+
+
+def _school_view(home: Path, service: SchoolService) -> View:
+    from fedtrace.deploy.monitoring.school import SchoolView
+
+    return SchoolView(home, service, _clock)
 
 
 def _wait_for_charter(home: Path) -> None:

@@ -14,6 +14,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from fedtrace.deploy.network.lines import configure_child
+
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -40,6 +42,7 @@ def become(entry_point: str, arguments: Sequence[str]) -> None:
     """Run ``module:function`` as the main program of this process, with this command line."""
     module_name, _, function_name = entry_point.partition(":")
     sys.argv = [function_name.replace("_", "-"), *arguments]
+    configure_child()
     getattr(importlib.import_module(module_name), function_name)()
 
 

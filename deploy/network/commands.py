@@ -44,6 +44,7 @@ class ConsortiumSide:
         superlink_port: On loopback.
         front_host: Address that the front listens on.
         front_port: Its port; the only one that a firewall lets in.
+        waits_for_schools: A job is not opened before enough schools have accepted its plan.
     """
 
     directory: Path
@@ -53,6 +54,7 @@ class ConsortiumSide:
     superlink_port: int
     front_host: str
     front_port: int
+    waits_for_schools: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,7 @@ def superexec_command(side: ConsortiumSide) -> Command:
             **flower_environment(side.directory / "superexec"),
             **{name: os.environ[name] for name in _SERVER_SETTINGS if name in os.environ},
             "FEDTRACE_CONSORTIUM_HOME": str(side.home),
+            **({"FEDTRACE_WAIT_FOR_SCHOOLS": "1"} if side.waits_for_schools else {}),
         },
     )
 

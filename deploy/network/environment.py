@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from fedtrace.deploy.network.lines import FORMAT_VARIABLE
+
 QUIET: Mapping[str, str] = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -19,7 +21,10 @@ QUIET: Mapping[str, str] = {
 }
 """What switches off everything that Flower would do on the network by itself."""
 
-_KEPT = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "USER")
+_KEPT = (
+    *("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "USER"),
+    FORMAT_VARIABLE,
+)
 _POLL_SECONDS = "0.5"  # how often a superexec asks for a task; Flower's default is 1 s
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,8 @@ from fedtrace.deploy.network.commands import (
 from fedtrace.deploy.network.control import Control
 from fedtrace.deploy.network.errors import NetworkError
 from fedtrace.deploy.network.jobs import Jobs
-from fedtrace.deploy.network.keeping import Keeper
+from fedtrace.deploy.network.keeping import Keeper, Observation
+from fedtrace.deploy.network.lines import shorten
 from fedtrace.deploy.network.ports import LOOPBACK, free_ports, require_free
 from fedtrace.deploy.network.processes import Supervisor, listens_on
 from fedtrace.deploy.network.provisioning import (
@@ -38,6 +39,7 @@ from fedtrace.deploy.network.provisioning import (
     provision_superexec_secret,
     renew_server,
 )
+from fedtrace.server.app import LOG_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +107,7 @@ class ConsortiumService:
             superlink_port=free_ports(1)[0],
             front_host=address.listen,
             front_port=address.port,
+            waits_for_schools=True,
         )
         self._supervisor = Supervisor(directory / "logs")
         self._keeper = Keeper(self._supervisor)
@@ -113,7 +116,24 @@ class ConsortiumService:
         self._shown = b""
         self._looked_at = self._renewed_at = float("-inf")
         self._control: Control | None = None
+        self._connections: Mapping[str, bool] = {}
+        self._contacts: Mapping[str, datetime] = {}
         self._stack = ExitStack()
+
+    @property
+    def observed(self) -> Observation:
+        """How the processes were a moment ago."""
+        return self._keeper.observed
+
+    @property
+    def connections(self) -> Mapping[str, bool]:
+        """School -> whether its node was connected a moment ago."""
+        return self._connections
+
+    @property
+    def contacts(self) -> Mapping[str, datetime]:
+        """School -> when its node was last seen connected, since the service began."""
+        return self._contacts
 
     @property
     def ca_certificate(self) -> Path:
@@ -159,6 +179,8 @@ class ConsortiumService:
         A SuperLink that does not answer, as while it starts again, is asked at the next tick.
         """
         self._keeper.tick()
+        with suppress(OSError):
+            shorten(self._home / LOG_FILE)
         if time.monotonic() - self._renewed_at > _RENEW_SECONDS:
             self._renewed_at = time.monotonic()
             self._renew()
@@ -203,11 +225,15 @@ class ConsortiumService:
         """For ``fedtrace consortium status``, which is another process."""
         online = {str(node) for node in self._connected().online()}
         nodes: dict[str, str] = json.loads((self._home / NODES_FILE).read_bytes())
+        now = self._clock()
+        schools = {school: node in online for node, school in sorted(nodes.items())}
+        seen = {school: now for school, is_connected in schools.items() if is_connected}
+        self._connections, self._contacts = schools, {**self._contacts, **seen}
         state = {
-            "at": self._clock().isoformat(),
+            "at": now.isoformat(),
             "address": f"{self._address.hosts[0]}:{self._address.port}",
             "processes": {c.command.name: c.is_running for c in self._supervisor.children},
-            "schools": {school: node in online for node, school in sorted(nodes.items())},
+            "schools": schools,
         }
         path = self._side.directory / STATE_FILE
         staging = path.with_suffix(".new")

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
+from fedtrace.deploy.network.lines import shorten
 from fedtrace.deploy.network.processes import Child, Supervisor
 
 logger = logging.getLogger(__name__)
@@ -30,12 +33,30 @@ class _Ends:
     due_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """How the processes of a service were when it looked last.
+
+    Attributes:
+        at: when, in seconds that never go back.
+        processes: name -> whether it runs.
+        restarts: name -> how often it was started again, since the service began.
+    """
+
+    at: float
+    processes: Mapping[str, bool]
+    restarts: Mapping[str, int]
+
+
 class Keeper:
     """Starts a supervisor's children again when they end.
 
     Args:
         supervisor: whose children.
         clock: seconds that never go back.
+
+    Attributes:
+        observed: how the children were at the last `tick`; replaced as a whole, for other threads.
     """
 
     def __init__(
@@ -44,14 +65,27 @@ class Keeper:
         self._supervisor = supervisor
         self._clock = clock
         self._ends: dict[str, _Ends] = {}
+        self._restarts: Counter[str] = Counter()
+        self.observed = Observation(at=clock(), processes={}, restarts={})
 
     def tick(self) -> tuple[str, ...]:
         """Look at every child once; returns the names of those that were started again."""
-        return tuple(
+        again = tuple(
             child.command.name
             for child in self._supervisor.children
             if not child.is_running and self._is_due(child)
         )
+        self._restarts.update(again)
+        for child in self._supervisor.children:
+            with suppress(OSError):  # a full disk has louder witnesses
+                shorten(child.log)
+        children = self._supervisor.children
+        self.observed = Observation(
+            at=self._clock(),
+            processes={child.command.name: child.is_running for child in children},
+            restarts={child.command.name: self._restarts[child.command.name] for child in children},
+        )
+        return again
 
     def is_well(self, names: Iterable[str]) -> bool:
         """Whether all these children run now."""

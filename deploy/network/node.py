@@ -23,7 +23,7 @@ from fedtrace.deploy.network.commands import (
     supernode_command,
 )
 from fedtrace.deploy.network.errors import NetworkError
-from fedtrace.deploy.network.keeping import Keeper
+from fedtrace.deploy.network.keeping import Keeper, Observation
 from fedtrace.deploy.network.ports import free_ports
 from fedtrace.deploy.network.processes import Probe, Supervisor, has_logged
 from fedtrace.deploy.network.provisioning import (
@@ -38,6 +38,7 @@ CA_FILE = "ca.pem"
 JOINING_FILE = "joining.json"
 
 _GATE_READY = "gate ready"
+_ANSWER_SECONDS = 30.0  # an answer that is broken off has been paid for and is worth nothing
 _GATE_SECONDS = 120.0  # torch is imported first, on a machine that may be slow
 
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")]
@@ -171,7 +172,7 @@ class SchoolService:
             threads=os.cpu_count(),
             proxy=connection.proxy,
         )
-        self._supervisor = Supervisor(directory / "logs")
+        self._supervisor = Supervisor(directory / "logs", patience_seconds=_ANSWER_SECONDS)
         self._keeper = Keeper(self._supervisor)
         self._is_connected: Probe = lambda: False
         self._stack = ExitStack()
@@ -203,6 +204,11 @@ class SchoolService:
     def tick(self) -> tuple[str, ...]:
         """Start again what ended; returns the names."""
         return self._keeper.tick()
+
+    @property
+    def observed(self) -> Observation:
+        """How the processes were a moment ago."""
+        return self._keeper.observed
 
     def is_connected(self) -> bool:
         """Whether the consortium has accepted the node since it was started."""

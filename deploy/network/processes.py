@@ -102,11 +102,20 @@ class Supervisor:
 
     Args:
         logs: Directory for one log file a child; created with mode 0700.
+        patience_seconds: For all children together to end by themselves, before they are killed;
+            None for 3 s, enough for those that have nothing to finish.
         starter: Starts the commands that it offers; None for a new interpreter a command.
     """
 
-    def __init__(self, logs: Path, starter: Starter | None = None) -> None:
+    def __init__(
+        self,
+        logs: Path,
+        starter: Starter | None = None,
+        *,
+        patience_seconds: float | None = None,
+    ) -> None:
         self._logs, self._starter = logs, starter
+        self._patience = _TERMINATE_SECONDS if patience_seconds is None else patience_seconds
         self._children: list[Child] = []
         self._previous: dict[int, object] = {}
 
@@ -154,7 +163,7 @@ class Supervisor:
         """End a child, if it still runs, and start its command again."""
         _signal_group(child, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            child.process.wait(_TERMINATE_SECONDS)
+            child.process.wait(self._patience)
         _signal_group(child, signal.SIGKILL)  # also whatever the child itself had started
         child.process.wait(_KILL_SECONDS)
         self._children.remove(child)
@@ -210,7 +219,7 @@ class Supervisor:
         """End all children, the last started first; afterwards none is left."""
         for child in reversed(self._children):
             _signal_group(child, signal.SIGTERM)
-        deadline = time.monotonic() + _TERMINATE_SECONDS
+        deadline = time.monotonic() + self._patience
         for child in reversed(self._children):
             with suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(0.0, deadline - time.monotonic()))
@@ -250,7 +259,8 @@ def has_logged(child: Child, pattern: str) -> Probe:
 
     def probe() -> bool:
         with child.log.open("rb") as log:
-            log.seek(child.log_start)
+            # A log that became too long was emptied, and the child goes on at its beginning.
+            log.seek(child.log_start if child.log.stat().st_size >= child.log_start else 0)
             return compiled.search(log.read()) is not None
 
     return probe

@@ -14,6 +14,7 @@ from fedtrace.deploy.network.hosting import STATE_FILE, job_folder
 from fedtrace.deploy.network.jobs import Job, Jobs
 from fedtrace.server.consortium import CHARTER_FILE, database_url, find_plan, read_charter
 from fedtrace.server.head import Head
+from fedtrace.server.readiness import waited_for
 from fedtrace.server.store import ConsortiumStore
 
 SILENT_AFTER = timedelta(seconds=30)
@@ -128,11 +129,18 @@ def consortium_status(home: Path, *, now: datetime) -> ConsortiumStatus:
             for name, is_connected in schools.items()
             if is_connected is False
         ]
+    waiting = {job.plan_digest: waited_for(home, job.plan_digest) for job in jobs}
+    problems += [
+        f"the job of {digest} waits until enough schools are connected and have run fedtrace "
+        f"school accept: {', '.join(schools)}"
+        for digest, schools in waiting.items()
+        if schools
+    ]
     problems += [
         f"the job of {job.plan_digest} failed {job.failures} times and is tried again: {job.says} "
         f"See {home / 'serverapp.log'}"
         for job in jobs
-        if job.failures
+        if job.failures and not waiting[job.plan_digest]
     ]
     return ConsortiumStatus(
         consortium=charter.consortium,

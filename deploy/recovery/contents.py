@@ -56,7 +56,16 @@ CONTENTS: dict[Kind, Contents] = {
             "network/enrolment/*.json",
             "network/nodes/*.pub",
         ),
-        never=("network/*", "log/*", "nodes.json", "progress.jsonl", "serverapp.log", *_ANYWHERE),
+        never=(
+            "network/*",
+            "log/*",
+            "nodes.json",
+            "waiting.json",
+            "progress.jsonl",
+            "serverapp.log",
+            "serverapp.log.1",
+            *_ANYWHERE,
+        ),
     ),
     "school": Contents(
         databases=("school.db", "vault/students.db", "vault/keys.db"),

@@ -58,6 +58,7 @@ def make_homes(
     schools: int = 3,
     deadline_seconds: int = 60,
     summed_rounds: int = 0,
+    noise_multiplier: float = 12.0,
 ) -> Homes:
     """Make a consortium whose schools have accepted plans.
 
@@ -67,6 +68,7 @@ def make_homes(
         rounds: For each plan, how many training rounds; an evaluation follows.
         schools: How many take part; two are enough for a round.
         deadline_seconds: For each round.
+        noise_multiplier: Of every plan; more rounds need more noise to stay within the budget.
         summed_rounds: How many training rounds one more plan has, under secure sum; 0 for none.
     """
     simulated = simulate_schools(
@@ -76,7 +78,7 @@ def make_homes(
     homes = {name: directory / name for name in names}
     keys = {name: create_keys(home / "keys") for name, home in homes.items()}
     plans = [
-        _plan(f"job-{number}", names, now, count, deadline_seconds)
+        _plan(f"job-{number}", names, now, count, deadline_seconds, noise=noise_multiplier)
         for number, count in enumerate(rounds, 1)
     ]
     if summed_rounds:
@@ -141,6 +143,8 @@ def _plan(
     rounds: int,
     deadline_seconds: int,
     secure_sum: dict[str, object] | None = None,
+    *,
+    noise: float = 12.0,
 ) -> Plan:
     return plan_with(
         {
@@ -154,6 +158,7 @@ def _plan(
             "model.schema_fingerprint": fingerprint(MODEL),
             "model.initial_parameters_digest": digest(INITIAL_PARAMETERS),
             "app.fab_digest": fab_digest(),
+            "privacy.noise_multiplier": noise,
             "rounds.count": rounds,
             "rounds.deadline_seconds": deadline_seconds,
             "release.minimum_rounds": 1,

@@ -81,3 +81,23 @@ def test_one_task_may_be_lost_but_not_the_worker(caplog: pytest.LogCaptureFixtur
 
     assert run(["bad", "a"], answer) == ["a"]
     assert "given up" in caplog.text
+
+
+def test_who_is_told_to_end_finishes_the_answer_and_begins_no_other() -> None:
+    """An answer is paid for before it is given: one that is broken off is lost."""
+    ending = False
+
+    def answer(task: Any) -> Any:
+        nonlocal ending
+        ending = True
+        return task.upper()
+
+    node = Node(["a", "b"])
+    serve(
+        cast("Any", node),
+        answer,
+        last_resort=cast("Any", lambda task: f"refused {task}"),
+        is_ending=lambda: ending,
+    )
+    assert node.replies == ["A"]
+    assert node.tasks == ["b"]

@@ -1,0 +1,1 @@
+"""How a service is, for machines that look: liveness, readiness, Prometheus metrics, log lines."""

@@ -1,0 +1,228 @@
+"""``kill -9`` of every process at every stage of a round: does the job go on, and how soon?
+
+A deployment by its commands, three schools, a model that trains at once, so that what is measured
+is the recovery. A stage is seen in a log the moment its entry is written; then one process dies.
+What counts is the time until the next round is closed. The two services are started again at once,
+as a service manager does; everything else is their business.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import psutil
+from support.commands import FEDTRACE, approve, fedtrace, service, until
+from support.homes import Homes, make_homes
+from support.measurement import Measurement, spread
+from support.postgres import running_postgresql
+
+from fedtrace.client.store import SchoolStore
+from fedtrace.deploy.audit import verify_path
+from fedtrace.deploy.network.ports import free_ports
+from fedtrace.governance.log.entries import RoundClosed, decode_entry
+
+SCHOOLS, ROUNDS, DEADLINE_SECONDS = 3, 90, 60
+UNDISTURBED = 6
+LONGEST_SECONDS = 240.0
+
+STAGES = {
+    "order is logged": ("consortium", b'"type":"round.opened"'),
+    "school has reserved": ("school", b'"type":"round.reserved"'),
+    "school has sent": ("school", b'"type":"update.sent"'),
+    "round is closed": ("consortium", b'"type":"round.closed"'),
+}
+"""Stage -> whose log shows it, and the entry."""
+
+_OF_THE_CONSORTIUM = {
+    "front": "fedtrace.deploy.network.front:main",
+    "SuperLink": "flwr.superlink.cli:flower_superlink",
+    "superexec": "flwr.supercore.cli:flower_superexec",
+    "ServerApp": "flwr-serverapp",
+}
+_OF_A_SCHOOL = {
+    "gate": "fedtrace.client.gate:main",
+    "SuperNode": "flwr.supernode.cli:flower_supernode",
+}
+SERVICES = ("consortium serve", "school run")
+VICTIMS = (*_OF_THE_CONSORTIUM, *_OF_A_SCHOOL, *SERVICES)
+
+
+def run() -> list[Measurement]:
+    """All victims at all stages on SQLite, all victims at one stage on PostgreSQL."""
+    found = _table("sqlite", tuple(STAGES))
+    with running_postgresql() as server:
+        os.environ["FEDTRACE_DATABASE_URL"] = server.new_database()
+        try:
+            found += _table("postgresql", ("school has reserved",))
+        finally:
+            del os.environ["FEDTRACE_DATABASE_URL"]
+    return found
+
+
+@dataclass
+class Deployment:
+    """What runs: the consortium's service and the schools'."""
+
+    homes: Homes
+    services: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+
+    @property
+    def school(self) -> Path:
+        return self.homes.schools["school-1"]
+
+    def entries(self, whose: str) -> bytes:
+        home = self.homes.consortium if whose == "consortium" else self.school
+        return (home / "log" / "entries.jsonl").read_bytes()
+
+    def rounds_closed(self) -> int:
+        return self.entries("consortium").count(STAGES["round is closed"][1])
+
+    def process(self, victim: str) -> psutil.Process:
+        """The running process of that name."""
+        if victim in SERVICES:
+            return psutil.Process(self.services[victim].pid)
+        entry = {**_OF_THE_CONSORTIUM, **_OF_A_SCHOOL}[victim]
+        owner = SERVICES[victim in _OF_A_SCHOOL]
+        for process in psutil.Process(self.services[owner].pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if any(entry in part for part in process.cmdline()):
+                    return process
+        raise LookupError(f"no {victim} runs")
+
+    def start(self, name: str) -> None:
+        """Start one of the two services again, as a service manager does."""
+        side, command = name.split()
+        home = self.homes.consortium if side == "consortium" else self.school
+        self.services[name] = subprocess.Popen(
+            [FEDTRACE, side, command, "--home", str(home)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+
+def _table(database: str, stages: tuple[str, ...]) -> list[Measurement]:
+    found = []
+    with tempfile.TemporaryDirectory() as folder, _deployment(Path(folder) / "homes") as running:
+        usual = [_next_round(running, lambda: None)[0] for _ in range(UNDISTURBED)]
+        found.append(
+            Measurement(
+                name=f"kills.{database}.nobody", value=median(usual), unit="s", spread=spread(usual)
+            )
+        )
+        for stage in stages:
+            for victim in VICTIMS:
+                seconds, answered = _kill(running, victim, stage)
+                name = f"kills.{database}.{victim}, {stage}: {answered} of {SCHOOLS} answered"
+                print(f"{name}: {seconds:.1f} s", flush=True)
+                found.append(Measurement(name=name, value=seconds, unit="s", spread=0.0))
+        _require_honest(running)
+    return found
+
+
+def _kill(running: Deployment, victim: str, stage: str) -> tuple[float, int]:
+    """Kill at a stage; seconds until the next round was closed, and how many answered in it."""
+    whose, entry = STAGES[stage]
+
+    def act() -> None:
+        before = running.entries(whose).count(entry)
+        # Found before the moment has come; the ServerApp's process changes from run to run.
+        process = _found(running, victim)
+        while running.entries(whose).count(entry) == before:
+            time.sleep(0.002)
+        process.kill()
+        if victim in SERVICES:
+            running.services[victim].wait(10)
+            running.start(victim)
+
+    return _next_round(running, act)
+
+
+def _found(running: Deployment, victim: str) -> psutil.Process:
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while True:
+        try:
+            return running.process(victim)
+        except LookupError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _next_round(running: Deployment, act: Callable[[], None]) -> tuple[float, int]:
+    act()
+    closed, killed_at = running.rounds_closed(), time.monotonic()
+    until(lambda: running.rounds_closed() > closed, seconds=LONGEST_SECONDS)
+    seconds = time.monotonic() - killed_at
+    lines = running.entries("consortium").splitlines()
+    index = max(n for n, line in enumerate(lines) if STAGES["round is closed"][1] in line)
+    entry = decode_entry(lines[index], index=index, origin="county/log").entry
+    if not isinstance(entry, RoundClosed):
+        raise TypeError("the last round.closed is none")
+    return seconds, len(entry.inputs)
+
+
+def _require_honest(running: Deployment) -> None:
+    """No log contradicts another, and no school has paid twice for what it sent.
+
+    Raises:
+        RuntimeError: one has.
+    """
+    lines = verify_path(running.homes.consortium.parent).lines
+    wrong = [line.sentence for line in lines if line.status == "FAIL"]
+    for name, home in running.homes.schools.items():
+        store = SchoolStore(home / "school.db")
+        committed = Counter(e.event.round for e in store.ledger() if e.state == "committed")
+        store.close()
+        wrong += [f"{name} answered round {n} twice" for n, many in committed.items() if many > 1]
+    if wrong:
+        raise RuntimeError("; ".join(wrong))
+
+
+@contextmanager
+def _deployment(folder: Path) -> Iterator[Deployment]:
+    homes = make_homes(
+        folder,
+        now=datetime.now(UTC),
+        rounds=(ROUNDS,),
+        deadline_seconds=DEADLINE_SECONDS,
+        noise_multiplier=40.0,
+    )
+    running = Deployment(homes)
+    home = homes.consortium
+    (port,) = free_ports(1)
+    fedtrace(
+        *("consortium", "init", "--home", home, "--name", "county", "--host", "localhost"),
+        *("--port", port, "--listen", "127.0.0.1"),
+    )
+    with ExitStack() as stack:
+        stack.callback(_end, running.services)
+        running.start("consortium serve")
+        until(lambda: (home / "network" / "service.json").exists())
+        for name, school in homes.schools.items():
+            invite = fedtrace("consortium", "invite", name, "--home", home)
+            fedtrace("school", "join", invite, "--home", school)
+            approve(home, name)
+            if school != running.school:
+                stack.enter_context(service("school", "run", "--home", school, ready="connected"))
+        running.start("school run")
+        fedtrace("consortium", "start", "job-1", "--home", home)
+        until(lambda: running.rounds_closed() >= 1, seconds=LONGEST_SECONDS)
+        yield running
+
+
+def _end(services: Mapping[str, subprocess.Popen[str]]) -> None:
+    for process in services.values():
+        process.terminate()
+    for process in services.values():
+        process.wait(40)
