@@ -28,6 +28,7 @@ from fedtrace.governance.log.cosignature import Ed25519Cosigner
 from fedtrace.governance.log.entries import (
     Entry,
     PlanActivated,
+    PlanRevoked,
     RoundClosed,
     RoundOpened,
     UpdateReceived,
@@ -128,6 +129,7 @@ class ConsortiumMirror:
             rolled_back=not knows.answered <= answered,
             witnessed=opened is not None and self._is_witnessed(note, opened),
             plan_activated=order.plan_digest in knows.plans,
+            plan_revoked=order.plan_digest in knows.revoked,
             order_opened=opened is not None,
             closed_with=knows.closed.get(order.plan_digest),
         )
@@ -270,6 +272,7 @@ class _Knowledge:
 
     Attributes:
         plans: digests of activated plans.
+        revoked: of those that were taken back.
         opened: digest of an order -> index of the last entry that tells of it.
         closed: plan digest -> the model that its last closed round left.
         answered: rounds that this school answered, as the consortium tells it.
@@ -277,6 +280,7 @@ class _Knowledge:
 
     def __init__(self, school: str) -> None:
         self.plans: set[str] = set()
+        self.revoked: set[str] = set()
         self.opened: dict[str, int] = {}
         self.closed: dict[str, str] = {}
         self.answered: set[tuple[str, str, int, str]] = set()
@@ -286,6 +290,8 @@ class _Knowledge:
         """Learn one entry."""
         if isinstance(entry, PlanActivated):
             self.plans.add(entry.plan_digest)
+        elif isinstance(entry, PlanRevoked):
+            self.revoked.add(entry.plan_digest)
         elif isinstance(entry, RoundOpened):
             self.opened[entry.order_digest] = index
         elif isinstance(entry, RoundClosed):

@@ -83,6 +83,19 @@ class Charter(Document):
             )
         return self
 
+    def member_of(self, public_key: PublicKey) -> str:
+        """Whose key it is.
+
+        Raises:
+            ValueError: no member's.
+        """
+        for member in self.members:
+            if member.public_key == public_key:
+                return member.name
+        raise ValueError(
+            f"it is the key of no member of {self.consortium}: schools sign with keys/school.pem."
+        )
+
     def member_keys(self) -> Mapping[str, PublicKey]:
         """Member name -> the key that it signs with."""
         return {member.name: member.public_key for member in self.members}

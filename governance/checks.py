@@ -80,9 +80,11 @@ def require_quorum(question: Question) -> None:
 
 
 def require_not_revoked(question: Question) -> None:
-    """R04: the school has not taken its agreement back."""
+    """R04: neither this school nor the consortium's members have taken the plan back."""
     if question.order.plan_digest in question.policy.revoked_plans:
-        raise Refused(RefusalCode.R04)
+        raise Refused(RefusalCode.R04, "policy.revoked_plans")
+    if question.state.log.plan_revoked:
+        raise Refused(RefusalCode.R04, "log.plan_revoked")
 
 
 def require_clocks(question: Question) -> None:

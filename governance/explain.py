@@ -10,8 +10,9 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
+from fedtrace.governance.compare import differences
 from fedtrace.governance.ledger import Accountant
 from fedtrace.governance.lint import job_epsilon
 from fedtrace.governance.plan import Plan
@@ -84,19 +85,9 @@ def explain(
     for heading, text in _sections(plan, epsilon, sentence):
         parts += [heading, *_wrapped(text), ""]
     if previous is not None:
-        parts += [f"WHAT CHANGED since {previous.digest()}", *changes(previous, plan), ""]
+        parts += [f"WHAT CHANGED since {previous.digest()}", *_changes(previous, plan), ""]
     parts += _wrapped("This page helps you to read the plan. It is not legal advice.")
     return "\n".join(parts) + "\n"
-
-
-def changes(previous: Plan, plan: Plan) -> list[str]:
-    """One line a clause that differs: ``  privacy.delta: 1e-05 -> 1e-06``."""
-    before, after = _flat(previous.model_dump(mode="json")), _flat(plan.model_dump(mode="json"))
-    return [
-        f"  {path}: {_value(before.get(path))} -> {_value(after.get(path))}"
-        for path in sorted(before | after)
-        if before.get(path) != after.get(path)
-    ] or ["  nothing"]
 
 
 def _sections(
@@ -208,17 +199,9 @@ def _spoken(duration: str) -> str:
     return " ".join(parts) or "not at all"
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"privacy": {"delta": 1}}`` -> ``{"privacy.delta": 1}``."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _value(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."
+def _changes(previous: Plan, plan: Plan) -> list[str]:
+    """What asks for more first, as `fedtrace plan diff` says it."""
+    found = differences(previous, plan)
+    return [line for each in found for line in _wrapped(f"{each.weight}: {each.sentence}")] or [
+        "  nothing"
+    ]

@@ -80,9 +80,10 @@ REFUSALS: Mapping[RefusalCode, Refusal] = MappingProxyType(
         ),
         RefusalCode.R04: _refusal(
             "policy.revoked_plans",
-            "This school has taken back its agreement to the plan.",
-            "Nothing, if that is what you want. To take part again, remove the plan from "
-            "`revoked_plans` in the school policy and sign the policy.",
+            "The plan was taken back, by this school or by enough of the consortium's members.",
+            "Nothing, if that is what you want. What this school took back it can allow again: "
+            "remove the plan from `revoked_plans` in the school policy. What the members took "
+            "back never returns; they propose a new plan.",
         ),
         RefusalCode.R05: _refusal(
             "policy.purposes",

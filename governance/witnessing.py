@@ -85,6 +85,7 @@ class LogView:
         witnessed: the order came with a checkpoint that a quorum cosigned, this school among it,
             and that checkpoint covers what was logged about this order.
         plan_activated: the order's plan stands in the log.
+        plan_revoked: so does its revocation.
         order_opened: exactly this order stands in the log.
         closed_with: the model that the plan's last closed round left; None before the first.
     """
@@ -93,6 +94,7 @@ class LogView:
     rolled_back: bool = False
     witnessed: bool = False
     plan_activated: bool = False
+    plan_revoked: bool = False
     order_opened: bool = False
     closed_with: str | None = None
 

@@ -28,9 +28,15 @@ from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member
 from fedtrace.governance.document import Section
 from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
 from fedtrace.governance.ledger import Accountant
-from fedtrace.governance.log.entries import CharterAdopted, PlanActivated, decimal
+from fedtrace.governance.log.entries import (
+    CharterAdopted,
+    PlanActivated,
+    PlanRevoked,
+    decimal,
+)
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.plan_signing import SignedPlan
+from fedtrace.governance.revocation import SignedRevocation
 from fedtrace.governance.signing import Signer, generate_key
 from fedtrace.privacy.accounting import epsilon
 from fedtrace.server.accounting import remembering
@@ -124,6 +130,23 @@ class Consortium:
             trust_mode=signed.plan.privacy.trust_mode,
             epsilon_job=decimal(signed.plan.privacy.epsilon_job),
             delta=decimal(signed.plan.privacy.delta),
+        )
+        if all(logged.entry != entry for logged in self.log.entries()):
+            self.log.append(entry, now=now)
+        return signed
+
+    def revocation_of(self, plan_digest: str, *, now: datetime) -> SignedRevocation | None:
+        """Whether a plan was taken back; if it was, the log says so when this returns.
+
+        Raises:
+            Corrupt: what is kept as its revocation is none.
+        """
+        signed = self.plans.revocation(plan_digest, self.charter)
+        if signed is None:
+            return None
+        self.publish_staged()
+        entry = PlanRevoked(
+            plan_digest=plan_digest, signers=signed.signers, reason=signed.revocation.reason
         )
         if all(logged.entry != entry for logged in self.log.entries()):
             self.log.append(entry, now=now)

@@ -15,7 +15,7 @@ Disposition = Literal["accepted", "rejected", "refused", "missing", "unused"]
 """What became of one school in one round: summed; failed a check; said no; did not come in time;
 came masked in an attempt under secure sum that was never unmasked."""
 
-EndReason = Literal["completed", "quorum_not_reached", "budget_exhausted"]
+EndReason = Literal["completed", "quorum_not_reached", "budget_exhausted", "plan_revoked"]
 """Why a job ended. Each way it ends in order: model, ledger and report are there."""
 
 

@@ -1,7 +1,8 @@
 """The consortium's plans: one folder a plan, named by its digest, written once.
 
-``plans/<64 hex digits>/{plan.dsse.json, catalogue.json, initial.safetensors}``. The folder's name
-is the digest without ``sha256:``, because some file systems have no colon.
+``plans/<64 hex digits>/{plan.dsse.json, catalogue.json, initial.safetensors}``, and beside them
+``revocation.dsse.json`` once the plan was taken back. The folder's name is the digest without
+``sha256:``, because some file systems have no colon.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
 from fedtrace.governance.plan_signing import SignedPlan, open_plan
+from fedtrace.governance.revocation import SignedRevocation, open_revocation
 from fedtrace.governance.signing import SignatureError
 from fedtrace.server.codec import checkpoint_spec, decode
 from fedtrace.server.files import write_durably
@@ -19,6 +21,7 @@ from fedtrace.server.files import write_durably
 PLAN_FILE = "plan.dsse.json"
 CATALOGUE_FILE = "catalogue.json"
 PARAMETERS_FILE = "initial.safetensors"
+REVOCATION_FILE = "revocation.dsse.json"
 
 
 class PlanShelf:
@@ -63,6 +66,40 @@ class PlanShelf:
         write_durably(folder / CATALOGUE_FILE, catalogue)
         write_durably(folder / PARAMETERS_FILE, initial_parameters)
         write_durably(folder / PLAN_FILE, envelope)
+        return signed
+
+    def revoke(self, envelope: bytes, charter: Charter) -> SignedRevocation:
+        """Keep the revocation of a plan that is here; the first one is kept.
+
+        Raises:
+            PolicyError: it cannot be read, too few members signed it, or the plan is not here.
+        """
+        try:
+            signed = open_revocation(envelope, charter)
+        except (Rejected, SignatureError) as error:
+            raise PolicyError(f"the revocation is not in force: {error}") from error
+        self.open(signed.revocation.plan_digest, charter)
+        path = self._folder(signed.revocation.plan_digest) / REVOCATION_FILE
+        if not path.exists():
+            write_durably(path, envelope)
+        return signed
+
+    def revocation(self, plan_digest: str, charter: Charter) -> SignedRevocation | None:
+        """The revocation of a plan, its signatures verified anew; None where there is none.
+
+        Raises:
+            Corrupt: the file is there and does not hold one: nobody may go on as if there were
+                none.
+        """
+        path = self._folder(plan_digest) / REVOCATION_FILE
+        if not path.exists():
+            return None
+        try:
+            signed = open_revocation(path.read_bytes(), charter)
+        except (Rejected, SignatureError) as error:
+            raise Corrupt(f"{path} is not the revocation that was kept there") from error
+        if signed.revocation.plan_digest != plan_digest:
+            raise Corrupt(f"{path} is the revocation of another plan")
         return signed
 
     def digests(self) -> tuple[str, ...]:

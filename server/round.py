@@ -25,7 +25,7 @@ from fedtrace.governance.canonical import digest
 from fedtrace.governance.errors import PolicyError
 from fedtrace.governance.witnessing import witness_quorum
 from fedtrace.server import entries
-from fedtrace.server.aggregation import ServerOptimiser, public_denominator
+from fedtrace.server.aggregation import RunningSum, ServerOptimiser, public_denominator
 from fedtrace.server.asking import Answers, Asking, ask
 from fedtrace.server.consortium import Consortium
 from fedtrace.server.finishing import conclude
@@ -92,6 +92,7 @@ def run_job(
 
     Raises:
         Refused: the plan lacks its quorum of signatures.
+        PolicyError: the plan was revoked before a job of it was opened.
         Corrupt: stored state contradicts itself; nothing was repaired.
         SchoolsNotReady: too few have accepted the plan; nothing was opened.
         OSError: disk or database failed, or too few witnesses could be asked about a home that
@@ -107,7 +108,10 @@ def run_job(
             require_ready(consortium.home, job.journal.signed, transport, clock)
         job.open()
     while job.journal.head.state != "closed":
-        job.step()
+        if job.is_revoked():
+            job.end_revoked()
+        else:
+            job.step()
     job.show_the_end()
     return conclude(consortium, job.journal)
 
@@ -170,7 +174,16 @@ class _Job:
     # ---------------------------------------------------------------- the three ways to go on
 
     def open(self) -> None:
-        """Open the run and its first round."""
+        """Open the run and its first round.
+
+        Raises:
+            PolicyError: the plan was revoked.
+        """
+        if self.is_revoked():
+            raise PolicyError(
+                f"the plan {self.journal.signed.digest} was revoked by its members: no job of it "
+                "is started; propose a new plan"
+            )
         now = self._clock.now()
         initial = stored_form(self.journal.checkpoint)
         head = Head(
@@ -241,6 +254,34 @@ class _Job:
             self._commit(self._retried(answers, now), now)
         else:
             self._commit(self._given_up(answers, "budget_exhausted", now), now)
+
+    def is_revoked(self) -> bool:
+        """Whether the members took the plan back; then the log says so from now on."""
+        plan_digest, now = self.journal.signed.digest, self._clock.now()
+        return self._consortium.revocation_of(plan_digest, now=now) is not None
+
+    def end_revoked(self) -> None:
+        """End the job of a revoked plan: nothing more is asked, and no model is released."""
+        head, now = self.journal.head, self._clock.now()
+        step = Step(head=replace(self._course.next_version(), reason="plan_revoked"))
+        step.head = replace(step.head, model_digest=None)
+        if head.open is not None:
+            order = read_order(head, self._consortium.charter.aggregator.public_key).order
+            answers = Answers(
+                order=order,
+                opened=head.open,
+                receipts=(),
+                accepted=sum(each.disposition == "accepted" for each in self.journal.receipts),
+                pending=(),
+                total=RunningSum(0),
+                histograms={},
+            )
+            step.head = replace(step.head, finished=head.finished + 1)
+            left = head.checkpoint_digest
+            step.writes = self._course.finished(answers, now, closed=False, left=left)
+            self._course.log_failure(step, answers, "plan_revoked")
+        self._course.close(step, now)
+        self._commit(step, now)
 
     def show_the_end(self) -> None:
         """Let the schools that are there see what was logged last; nothing depends on it."""

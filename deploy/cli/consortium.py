@@ -10,12 +10,13 @@ from fedtrace.deploy.cli.recovery import (
     drill_consortium,
     restore_consortium,
 )
-from fedtrace.deploy.cli.serving import activate, serve, start, status
+from fedtrace.deploy.cli.serving import activate, serve, start, status, withdraw
 
 app = typer.Typer(help="The consortium's server: schools, jobs, status.", no_args_is_help=True)
 for command in (init, serve, invite, members, approve, found, revoke, renew):
     app.command()(command)
 app.command()(activate)
+app.command()(withdraw)
 app.command()(start)
 app.command()(status)
 app.command("backup")(backup_consortium)

@@ -47,6 +47,24 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def write_signed(target: Path, content: bytes) -> None:
+    """Put a signed file at ``target`` in one step; a full disk leaves what was there.
+
+    Raises:
+        ValueError: there is no such folder.
+        OSError: it cannot be written.
+    """
+    if not target.parent.is_dir():
+        raise ValueError(f"there is no folder {target.parent}: make it, or change --envelope.")
+    staged = target.with_name(f".{target.name}.tmp")
+    try:
+        staged.write_bytes(content)
+        staged.replace(target)
+    except OSError:
+        staged.unlink(missing_ok=True)
+        raise
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Put the file's name before every sentence about it.

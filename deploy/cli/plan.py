@@ -9,7 +9,13 @@ from typing import Annotated
 
 import typer
 
-from fedtrace.deploy.cli.documents import naming, read_charter, read_document, read_plan
+from fedtrace.deploy.cli.documents import (
+    naming,
+    read_charter,
+    read_document,
+    read_plan,
+    write_signed,
+)
 from fedtrace.deploy.cli.options import Epsilon, Json, Seed, Trust, TrustChoice
 from fedtrace.deploy.cli.output import (
     ExitCode,
@@ -19,6 +25,7 @@ from fedtrace.deploy.cli.output import (
     print_lines,
     say_next,
 )
+from fedtrace.deploy.cli.plan_life import diff, revoke, status
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.explain import explain as explain_plan
 from fedtrace.governance.label import privacy_label
@@ -41,6 +48,10 @@ CharterFile = Annotated[
 @app.callback()
 def plan() -> None:
     """Read, check and sign plans: what one training job may do."""
+
+
+for command in (diff, status, revoke):
+    app.command()(command)
 
 
 @app.command()
@@ -175,7 +186,8 @@ def sign(
         pem = read_document(key)
         with naming(key):
             signer = Signer.from_pem(pem)
-        name = _name_of(signer, rules, key)
+        with naming(key):
+            name = rules.member_of(signer.public_key) if rules else f"the key {signer.public_key}"
         errors = [found for found in _findings(document, rules) if found.level == "error"]
         if errors:
             fail(_not_signed(path, errors), ExitCode.BAD_INPUT)
@@ -191,22 +203,6 @@ def _findings(document: Plan, charter: Charter | None) -> list[Finding]:
     from fedtrace.privacy.accounting import epsilon
 
     return lint_plan(document, epsilon=epsilon, now=datetime.now(UTC), charter=charter)
-
-
-def _name_of(signer: Signer, charter: Charter | None, key: Path) -> str:
-    """Whose signature it is going to be.
-
-    Raises:
-        ValueError: the charter's members have other keys.
-    """
-    if charter is None:
-        return f"the key {signer.public_key}"
-    for name, public_key in charter.member_keys().items():
-        if public_key == signer.public_key:
-            return name
-    raise ValueError(
-        f"{key} is the key of no member of {charter.consortium}: schools sign with keys/school.pem."
-    )
 
 
 def _not_signed(path: Path, errors: Sequence[Finding]) -> str:
@@ -227,13 +223,5 @@ def _write_signed(target: Path, document: Plan, signer: Signer) -> None:
         with naming(target):
             signed = join_plan(before, document, signer)
     else:
-        if not target.parent.is_dir():
-            raise ValueError(f"there is no folder {target.parent}: make it, or change --envelope.")
         signed = sign_plan(document, [signer])
-    staged = target.with_name(f".{target.name}.tmp")
-    try:
-        staged.write_bytes(signed)
-        staged.replace(target)
-    except OSError:
-        staged.unlink(missing_ok=True)
-        raise
+    write_signed(target, signed)

@@ -118,6 +118,45 @@ def activate(
     )
 
 
+def withdraw(
+    envelopes: Annotated[
+        list[Path],
+        typer.Argument(
+            help="The signed revocation; several if signed apart.",
+            metavar="PLAN.revocation.dsse.json",
+        ),
+    ],
+    home: ConsortiumHome,
+) -> None:
+    """Take back a plan that enough members have revoked; its job ends and nothing is released.
+
+    A job that runs logs it before it asks for anything else; at most the round that is open is
+    still answered. It cannot be undone.
+    """
+    from fedtrace.deploy.cli.plan_life import revocation_in
+    from fedtrace.governance.revocation import REVOCATION_TYPE
+    from fedtrace.governance.signing import merge_signatures
+    from fedtrace.server.consortium import PLANS_FOLDER, open_consortium, read_charter
+    from fedtrace.server.plans import PlanShelf
+
+    with plain_errors():
+        merged = merge_signatures([revocation_in(path) for path in envelopes], REVOCATION_TYPE)
+        shelf = PlanShelf(home / PLANS_FOLDER)
+        signed = shelf.revoke(merged, read_charter(home))
+        plan_digest = signed.revocation.plan_digest
+        try:
+            with closing(open_consortium(home)) as consortium:
+                consortium.revocation_of(plan_digest, now=datetime.now(UTC))
+            said = "the log says so from now on"
+        except BlockingIOError:
+            said = "the job that runs will log it before it asks for anything else"
+    print_lines(
+        f"{plan_digest} is revoked, {signed.revocation.reason}\n"
+        f"signed by {', '.join(signed.signers)}\n{said}"
+    )
+    say_next(f"fedtrace consortium status --home {home}")
+
+
 def start(
     plan: Annotated[str, typer.Argument(help="The plan's digest, or its name.", metavar="PLAN")],
     home: ConsortiumHome,

@@ -8,6 +8,7 @@ from fedtrace.governance.document import Digest, Name
 from fedtrace.governance.log.words import CheckNumber, Count, Decimal, Entry, OfRound, Sorted
 from fedtrace.governance.plan import TrustMode
 from fedtrace.governance.refusals import RefusalCode
+from fedtrace.governance.revocation import Reason
 
 
 class CharterAdopted(Entry):
@@ -26,6 +27,15 @@ class PlanActivated(Entry):
     trust_mode: TrustMode
     epsilon_job: Decimal
     delta: Decimal
+
+
+class PlanRevoked(Entry):
+    """Enough schools took the plan back; nothing of it is asked or answered any more."""
+
+    type = "plan.revoked"
+    plan_digest: Digest
+    signers: tuple[Name, ...]
+    reason: Reason
 
 
 class RunOpened(Entry):
@@ -125,7 +135,7 @@ class RunClosed(Entry):
     type = "run.closed"
     plan_digest: Digest
     run_id: Name
-    reason: Literal["completed", "quorum_not_reached", "budget_exhausted"]
+    reason: Literal["completed", "quorum_not_reached", "budget_exhausted", "plan_revoked"]
     rounds: Count
 
 
@@ -142,6 +152,7 @@ class ModelReleased(Entry):
 CONSORTIUM_ENTRIES: tuple[type[Entry], ...] = (
     CharterAdopted,
     PlanActivated,
+    PlanRevoked,
     RunOpened,
     RoundOpened,
     UpdateReceived,

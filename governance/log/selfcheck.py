@@ -20,6 +20,7 @@ from fedtrace.governance.log.entries import (
     ModelReleased,
     PlanAccepted,
     PlanActivated,
+    PlanRevoked,
     RoundClosed,
     RoundOpened,
     RoundReserved,
@@ -91,6 +92,7 @@ def round_of(
 def _unplanned_round(consortium: Sequence[Entry], charter: Charter) -> str | None:
     members = {member.name for member in charter.members}
     active: set[str] = set()
+    revoked: set[str] = set()
     for entry in consortium:
         if isinstance(entry, PlanActivated):
             signers = len(members & set(entry.signers))
@@ -100,6 +102,16 @@ def _unplanned_round(consortium: Sequence[Entry], charter: Charter) -> str | Non
                     f"{charter.threshold} signatures that the charter asks for."
                 )
             active.add(entry.plan_digest)
+        elif isinstance(entry, PlanRevoked):
+            signers = len(members & set(entry.signers))
+            if signers < charter.threshold:
+                return (
+                    f"Plan {entry.plan_digest} was revoked with {signers} of the "
+                    f"{charter.threshold} signatures that the charter asks for."
+                )
+            revoked.add(entry.plan_digest)
+        elif isinstance(entry, RoundOpened) and entry.plan_digest in revoked:
+            return f"Round {entry.round} was opened under a plan that had been revoked."
         elif isinstance(entry, RoundOpened) and entry.plan_digest not in active:
             return f"Round {entry.round} was opened under a plan that nobody had activated."
     return None

@@ -26,6 +26,7 @@ from fedtrace.deploy.simulation.in_process import SystemClock
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.log.entries import (
     OrderRefused,
+    PlanRevoked,
     RoundClosed,
     UpdateReceived,
     decimal,
@@ -105,6 +106,14 @@ def held(federation: Federation) -> None:
 def plan_for_another_model(federation: Federation) -> Plan:
     now = SystemClock().now()
     return accept(federation.workspace, "reshaped", now=now, schema_fingerprint=MODEL)
+
+
+def plan_taken_back(server: HostileServer) -> Reply:
+    """A plan that its members revoked, which the log has to say, asked for all the same."""
+    plan_digest = server.plan.digest()
+    signers = server.federation.schools[:2]
+    server.write(PlanRevoked(plan_digest=plan_digest, signers=signers, reason="incident"))
+    return just_ask(server)
 
 
 def plan_of_nobody(server: HostileServer) -> Reply:
@@ -230,6 +239,7 @@ SCRIPTS: dict[str, Script] = {
     "R02": Script(attempt=hidden_order, clause="log.round_opened"),
     "R03": Script(attempt=late_order, clause="order.deadline"),
     "R04": Script(attempt=just_ask, prepare=revoked, clause="policy.revoked_plans"),
+    "R04 of the members": Script(attempt=plan_taken_back, clause="log.plan_revoked"),
     "R05": Script(attempt=just_ask, prepare=narrowing(purposes=()), clause="policy.purposes"),
     "R06": Script(attempt=just_ask, prepare=narrowing(fields=("skill",)), clause="policy.fields"),
     "R07": Script(attempt=just_ask, prepare=foreign, clause="plan.app.fab_digest"),
@@ -253,12 +263,15 @@ SCRIPTS: dict[str, Script] = {
     "R21": Script(attempt=broken_engine, clause="plan.privacy.clipping_norm", spends=1),
     "R22": Script(attempt=unmasked, prepare=summed, clause="secure_sum.keys"),
 }
-"""Code -> what must end in it. R10 pays for the honest answer before, R21 for having trained."""
+"""What must end in the code that its name begins with.
+
+R10 pays for the honest answer before, R21 for having trained.
+"""
 
 
-@pytest.mark.parametrize("code", SCRIPTS)
-def test_a_hostile_server_is_refused(federation: Federation, code: str) -> None:
-    script = SCRIPTS[code]
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_hostile_server_is_refused(federation: Federation, name: str) -> None:
+    code, script = name[:3], SCRIPTS[name]
     plan = script.prepare(federation) or federation.plans["usual"]
     with HostileServer(federation=federation, plan=plan) as server:
         school = server.schools[SCHOOL]
@@ -277,9 +290,9 @@ def test_a_hostile_server_is_refused(federation: Federation, code: str) -> None:
 
 
 def test_every_refusal_has_a_script_and_a_runbook() -> None:
-    assert set(SCRIPTS) == {str(code) for code in RefusalCode}
+    assert {name[:3] for name in SCRIPTS} == {str(code) for code in RefusalCode}
     page = (ROOT / "docs" / "refusal-codes.md").read_text(encoding="utf-8")
-    for code, script in SCRIPTS.items():
-        section = re.split(rf"^## {code}$", page, flags=re.MULTILINE)[1].split("\n## ")[0]
+    for name, script in SCRIPTS.items():
+        section = re.split(rf"^## {name[:3]}$", page, flags=re.MULTILINE)[1].split("\n## ")[0]
         assert "What to do:" in section
         assert f"`{script.clause}`" in section
