@@ -20,9 +20,11 @@ from typing import Literal
 
 import httpx
 
+from fedtrace.client.bundle import fab_digest
 from fedtrace.client.files import require_private
 from fedtrace.deploy.network.certificates import client_context, require_certificate
 from fedtrace.deploy.network.errors import NetworkError
+from fedtrace.deploy.network.installed import code_digest
 from fedtrace.deploy.network.node import CA_FILE, Connection, connection_of
 
 Status = Literal["PASS", "WARN", "FAIL"]
@@ -59,7 +61,7 @@ def examine(home: Path, *, now: datetime | None = None) -> tuple[Check, ...]:
         home: the school's.
         now: this machine's clock; the real one if absent.
     """
-    found = [_versions(), _disk(home), *_secrets(home)]
+    found = [_versions(), _code(), _disk(home), *_secrets(home)]
     try:
         connection = connection_of(home)
     except NetworkError as error:
@@ -73,6 +75,15 @@ def _versions() -> Check:
         f"flwr {version('flwr')}, torch {version('torch')}"
     )
     return Check(name="versions", status="PASS", sentence=sentence)
+
+
+def _code() -> Check:
+    try:
+        digest = code_digest()
+    except OSError as error:
+        return _fail("code", f"the installed code cannot be read: {error}")
+    sentence = f"the installed code is {digest}; plans name it as fab_digest {fab_digest()}"
+    return Check(name="code", status="PASS", sentence=sentence)
 
 
 def _disk(home: Path) -> Check:
