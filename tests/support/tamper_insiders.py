@@ -127,7 +127,7 @@ SHAPES = (
     tampering(
         "an entry with a word that its type does not have",
         "entry.schema",
-        lambda: all_sign(entry(18, b'"rounds":2', b'"rounds":2,"remark":"as agreed"')),
+        lambda: all_sign(entry(18, b'"rounds":2', b'"remark":"as agreed","rounds":2')),
     ),
     tampering(
         "an entry with a student's token in it",
