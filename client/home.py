@@ -203,7 +203,7 @@ def _require_home(home: Path) -> None:
     if not is_home(home):
         raise PolicyError(
             f"{home} is not a school's home: there is no {_SETTINGS} in it. Check the path, or "
-            "make a home with `fedtrace school init`."
+            "join a consortium with `fedtrace school join INVITE`."
         )
 
 

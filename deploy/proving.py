@@ -1,15 +1,24 @@
 """Proofs, policies and exports: what somebody gets who does not get the whole log.
 
-`prove_entry` writes one entry's proof, `check_proof` checks it without the log, `export_log` writes
-a log as tiles with the charter's trust policy beside it.
+`prove_entry` writes one entry's proof, `check_proof` checks it without the log, and `export_logs`
+writes logs as tiles, with the charter and its trust policies beside them.
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedtrace.deploy.log_homes import CHARTER, find_homes, read_charter, read_cosigned, read_stored
+from fedtrace.client.mirror import EVIDENCE_FOLDER, evidence_files
+from fedtrace.deploy.log_homes import (
+    CHARTER,
+    LogHome,
+    find_homes,
+    read_charter,
+    read_cosigned,
+    read_stored,
+)
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.checkpoint import LogCheckpoint, parse_checkpoint
@@ -126,35 +135,53 @@ def check_proof(proof: Path, trust: Path) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def export_log(path: Path, to: Path) -> int:
-    """Write the log at a path as tiles, with its charter and the trust policy.
+def export_logs(path: Path, to: Path) -> int:
+    """Write every log under a path as tiles, with the charter, trust policies and proofs of forks.
+
+    What comes out has the folders that went in, without keys, records and databases: a school's
+    home gives its own log and its copy of the consortium's, which can be held against each other.
 
     Args:
-        path: one home, one log's folder or one export.
+        path: a home, a folder of homes, one log's folder or one export.
         to: a folder that is not there yet.
 
     Returns:
-        How many entries it has.
+        How many entries they have together.
 
     Raises:
-        ValueError: the path does not hold one log.
+        ValueError: there is no log at the path, or the charters differ.
         FileExistsError: the folder is there.
-        Corrupt: the log is not whole.
+        Corrupt: a log is not whole; nothing was written.
     """
-    log = _read_one(path)
-    lines, note = log.lines, log.note
-    if log.cosigned is not None and log.cosigned[1].size == len(lines):
-        note = log.cosigned[0]
+    homes, _ = find_homes(path)
+    charter = read_charter(homes)
+    logs = [(home, _read_home(home, charter)) for home in homes]
     to.mkdir(parents=True)
-    for name, content in write_tiles(lines):
+    if len(logs) == 1:
+        _write(logs[0][1], to)
+        (to / CHARTER).write_bytes(charter.to_bytes())
+    else:
+        for home, log in logs:
+            folder = to / home.charter.parent.relative_to(path)
+            _write(log, folder / home.log.name)
+            (folder / CHARTER).write_bytes(charter.to_bytes())
+            for proof in evidence_files(home.charter.parent):
+                (folder / EVIDENCE_FOLDER).mkdir(exist_ok=True)
+                shutil.copyfile(proof, folder / EVIDENCE_FOLDER / proof.name)
+    return sum(len(log.lines) for _, log in logs)
+
+
+def _write(log: _OneLog, to: Path) -> None:
+    note = log.note
+    if log.cosigned is not None and log.cosigned[1].size == len(log.lines):
+        note = log.cosigned[0]
+    for name, content in write_tiles(log.lines):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         (to / name).write_bytes(content)
-    (to / CHARTER).write_bytes(log.charter.to_bytes())
     (to / POLICY).write_text(log.policy.to_text(), encoding="utf-8")
     if log.cosigned is not None:
         (to / COSIGNED).write_bytes(log.cosigned[0])
     (to / CHECKPOINT).write_bytes(note)
-    return len(lines)
 
 
 def _read_one(path: Path) -> _OneLog:
@@ -168,14 +195,22 @@ def _read_one(path: Path) -> _OneLog:
     homes = homes[-1:] if not together else homes  # of a school's home, its own log
     if len(homes) != 1:
         raise ValueError(f"{path} holds several logs: name one home, such as {path / 'consortium'}")
-    charter = read_charter(homes)
+    return _read_home(homes[0], read_charter(homes))
+
+
+def _read_home(home: LogHome, charter: Charter) -> _OneLog:
+    """One log, verified.
+
+    Raises:
+        Corrupt: it is not whole.
+    """
     try:
-        stored = read_stored(homes[0].log)
+        stored = read_stored(home.log)
         if stored.checkpoint is None:
-            raise Corrupt(f"the log in {homes[0].log} has no checkpoint")
+            raise Corrupt(f"the log in {home.log} has no checkpoint")
         origin = parse_checkpoint(parse_note(stored.checkpoint)[0]).origin
     except NoteError as error:
-        raise Corrupt(f"the checkpoint in {homes[0].log} cannot be believed: {error}") from error
+        raise Corrupt(f"the checkpoint in {home.log} cannot be believed: {error}") from error
     policy = charter_trust(charter, origin)
     consortium = origin == charter.log.origin
     member = next((m for m in charter.members if school_origin(charter, m.name) == origin), None)
@@ -198,7 +233,7 @@ def _read_one(path: Path) -> _OneLog:
         lines=lines,
         tree=tree,
         note=stored.checkpoint,
-        cosigned=_cosigned(read_cosigned(homes[0].log), policy, tree),
+        cosigned=_cosigned(read_cosigned(home.log), policy, tree),
         policy=policy,
         charter=charter,
     )

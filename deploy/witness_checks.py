@@ -13,13 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fedtrace.client.mirror import MIRROR_FOLDER, evidence_files, read_evidence
-from fedtrace.deploy.log_homes import read_cosigned
+from fedtrace.deploy.log_homes import read_cosigned, read_stored
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.evidence import require_fork
 from fedtrace.governance.log.merkle import ProofError, root_of
 from fedtrace.governance.log.note import NoteError
-from fedtrace.governance.log.storage import read_log
 from fedtrace.governance.log.verify import Line
 from fedtrace.governance.witnessing import consortium_policy, tolerated_liars, witness_quorum
 
@@ -84,8 +83,8 @@ def check_mirrors(homes: Mapping[str, Path], lines: Sequence[bytes] | None) -> I
         if lines is None or not (home / MIRROR_FOLDER).is_dir():
             continue
         try:
-            copy = read_log(home / MIRROR_FOLDER).lines
-        except (Corrupt, OSError) as error:
+            copy = read_stored(home / MIRROR_FOLDER).lines
+        except (Corrupt, NoteError, OSError) as error:
             sentence = f"The copy of the consortium's log in {school} cannot be read: {error}."
             yield Line(status="FAIL", check="log.mirrors", sentence=sentence)
             continue

@@ -139,18 +139,19 @@ def check(
 
 @app.command()
 def export(
-    path: Annotated[Path, typer.Argument(help="A home or a log: one log.")],
+    path: Annotated[Path, typer.Argument(help="A home, a folder of homes, or one log.")],
     to: Annotated[Path, typer.Option("--to", help="A folder that is not there yet.")],
 ) -> None:
-    """Write a log as C2SP tiles, with the charter and a trust policy beside it.
+    """Write logs as C2SP tiles, with the charter and trust policies: no key, no record.
 
-    Any program that reads tlog-tiles can read it, and any web server can hand it out.
-    `fedtrace audit verify` reads it as it reads a log.
+    It is what a privacy officer can be given. Of a school's home it is its own log and its copy of
+    the consortium's. Any program that reads tlog-tiles can read them, and any web server can hand
+    them out; `fedtrace audit verify` reads them as it reads a home.
     """
-    from fedtrace.deploy.proving import export_log
+    from fedtrace.deploy.proving import export_logs
 
     with plain_errors():
-        entries = export_log(path, to)
+        entries = export_logs(path, to)
     print_lines(f"{entries} entries are in {to}. Check them with: fedtrace audit verify {to}")
 
 

@@ -15,7 +15,6 @@ from fedtrace.client.ingest.formats import Format
 from fedtrace.deploy.cli import consent
 from fedtrace.deploy.cli.documents import (
     naming,
-    read_charter,
     read_document,
     read_policy,
     read_text,
@@ -53,49 +52,6 @@ _AFTERWARDS = {True: "", False: "; the gate, which has the log open, writes it d
 @app.callback()
 def school() -> None:
     """A school's own node: its records, its plans, its status."""
-
-
-@app.command()
-def keys(home: Home) -> None:
-    """Make the school's keys and print the public halves, for the consortium's charter."""
-    from fedtrace.client.keys import create_keys
-
-    with plain_errors():
-        made = create_keys(home / "keys")
-    print_json({"public_key": made.public_key, "log_public_key": made.log_public_key})
-    say_next(
-        "send these two public keys to the consortium for its charter, and back up "
-        f"{home / 'keys'} apart from everything else: without vault.key the records are lost. "
-        f"With the charter, run fedtrace school init --home {home}"
-    )
-
-
-@app.command()
-def init(
-    home: Home,
-    charter: Annotated[Path, typer.Option(help="charter.json, from the consortium.")],
-    policy: Annotated[Path, typer.Option(help="The school's policy, as TOML.")],
-) -> None:
-    """Make the school's home around its keys, from charter and policy."""
-    from fedtrace.client.home import initialise_school
-
-    with plain_errors():
-        if not (home / "keys").is_dir():
-            raise ValueError(
-                f"there are no keys in {home}: run fedtrace school keys --home {home} first."
-            )
-        opened = initialise_school(
-            home,
-            charter=read_charter(charter),
-            policy=read_policy(policy),
-            now=datetime.now(UTC),
-        )
-        with opened:
-            print_lines(f"the home of {opened.name} is made in {home}")
-    say_next(
-        f"fedtrace school import CSV --home {home} --catalogue catalogue.json (try it with "
-        "--dry-run), then fedtrace school accept"
-    )
 
 
 @app.command("import")

@@ -42,6 +42,11 @@ function readTiles(files, folder, size) {
   return { lines, torn: 0 };
 }
 
+function readStored(files, folder, size) {
+  const tiled = [...files.keys()].some((path) => path.startsWith(`${folder}tile/`));
+  return tiled ? readTiles(files, folder, size) : splitLines(files.get(`${folder}entries.jsonl`) ?? new Uint8Array());
+}
+
 function findHomes(files) {
   const paths = [...files.keys()];
   const together = paths.some((path) => /^(consortium|schools)\//.test(path));
@@ -85,17 +90,16 @@ async function verifyLog(files, place, charter, say) {
   const owner = { ...place, school: member?.name ?? null, origin, entries: [], lines: [], whole: false };
   try {
     const note = await openCheckpoint(bytes, origin, key);
-    const tiled = [...files.keys()].some((path) => path.startsWith(`${place.log}tile/`));
-    const stored = tiled ? readTiles(files, place.log, note.size) : splitLines(files.get(`${place.log}entries.jsonl`) ?? new Uint8Array());
+    const stored = readStored(files, place.log, note.size);
     const extra = stored.lines.length - note.size;
     if (extra < 0) throw new Failed("log.size", `${-extra} signed entries are missing from ${name}`);
+    if (extra || stored.torn) say("WARN", "log.tail", `${name} goes on after its last signed entry; that was not checked.`);
     const signed = stored.lines.slice(0, note.size);
     if (!same(await rootOf(signed), note.root)) throw new Failed("log.root", `${name} was changed: its entries are not the ones that were signed`);
     owner.entries = signed.map((line, index) => readEntry(line, index, origin, Boolean(member)));
     owner.lines = signed;
     owner.whole = true;
     say("PASS", "log.whole", `${name}: its key signed it, and all ${note.size} entries are as they were then.`);
-    if (extra || stored.torn) say("WARN", "log.tail", `${name} goes on after its last signed entry; that was not checked.`);
     const times = owner.entries.map((entry) => entry.time);
     if (times.some((time, i) => i > 0 && time < times[i - 1])) say("WARN", "log.time", `Time runs backwards in ${name}.`);
   } catch (error) {

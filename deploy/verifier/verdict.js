@@ -26,9 +26,17 @@ async function witnesses(files, owner, charter, say) {
 function copies(files, found, consortium, say) {
   let whole = 0;
   for (const { school, home } of found) {
-    const copy = school && files.get(`${home}consortium-log/entries.jsonl`);
-    if (!copy) continue;
-    const { lines } = splitLines(copy);
+    const folder = `${home}consortium-log/`;
+    if (!school || ![...files.keys()].some((path) => path.startsWith(folder))) continue;
+    let lines;
+    try {
+      const note = files.get(`${folder}checkpoint`);
+      lines = readStored(files, folder, note ? readCheckpoint(note).size : 0).lines;
+    } catch (error) {
+      if (!(error instanceof Failed)) throw error;
+      say("FAIL", "log.mirrors", `The copy of the consortium's log in ${school} cannot be read: ${error.message}.`);
+      continue;
+    }
     if (lines.length > consortium.lines.length || lines.some((line, i) => !same(line, consortium.lines[i]))) {
       say("FAIL", "log.mirrors", `The copy of the consortium's log in ${school} is another log.`);
     } else whole += 1;

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from support.logs import encode, key_of, tell_story
+from support.tampering.files import one_bit_of_a_schools_entry
+from support.tampering.witnesses import two_histories_proven
 from support.witnesses import SEEN_AT
 
+from fedtrace.client.mirror import MIRROR_FOLDER
 from fedtrace.deploy.audit import verify_path
-from fedtrace.deploy.proving import POLICY, check_proof, export_log, prove_entry
+from fedtrace.deploy.proving import POLICY, check_proof, export_logs, prove_entry
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.cosignature import Ed25519Cosigner, cosigned
 from fedtrace.governance.log.note import parse_note
@@ -105,19 +109,61 @@ def test_a_log_has_no_other_entries_and_a_folder_of_logs_no_one_proof(demo: Path
 
 def test_an_export_is_the_same_log(demo: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    assert export_log(demo / "consortium", copy) == 20
+    assert export_logs(demo / "consortium", copy) == 20
     verdict = verify_path(copy)
     assert (verdict.exit_code, verdict.entries) == (0, 20)
     proof = proof_of(copy, 7, tmp_path)
     assert statuses(proof, copy / POLICY) == WITNESSED
     with pytest.raises(FileExistsError):
-        export_log(demo / "consortium", copy)
+        export_logs(demo / "consortium", copy)
+
+
+def test_a_folder_of_homes_and_a_schools_home_keep_their_folders(
+    demo: Path, tmp_path: Path
+) -> None:
+    demo, whole = shutil.copytree(demo, tmp_path / "demo"), tmp_path / "whole"
+    assert export_logs(demo, whole) == 20 + 3 * 9
+    assert verify_path(whole).exit_code == 0
+    assert [line.check for line in verify_path(whole).lines] == [
+        line.check for line in verify_path(demo).lines
+    ]
+    home, mirror = demo / "schools" / "school-2", demo / "schools" / "school-2" / MIRROR_FOLDER
+    mirror.mkdir()
+    for name in ("entries.jsonl", "checkpoint"):
+        shutil.copy(demo / "consortium" / "log" / name, mirror / name)
+    (home / "keys").mkdir()
+    (home / "keys" / "school.pem").write_text("a secret")
+    bundle = tmp_path / "bundle"
+    assert export_logs(home, bundle) == 20 + 9
+    checks = {line.check: line.status for line in verify_path(bundle).lines}
+    assert {checks["updates.sent"], checks["epsilon.recomputed"], checks["log.mirrors"]} == {"PASS"}
+    assert {path.name for path in bundle.iterdir()} == {"charter.json", MIRROR_FOLDER, "log"}
+    assert not [
+        path for path in bundle.rglob("*") if path.is_file() and b"secret" in path.read_bytes()
+    ]
+
+
+def test_evidence_of_a_fork_goes_along(demo: Path, tmp_path: Path) -> None:
+    two_histories_proven(demo)
+    assert export_logs(demo, tmp_path / "bundle") == 20 + 3 * 9
+    failed = [
+        line.check for line in verify_path(tmp_path / "bundle").lines if line.status == "FAIL"
+    ]
+    assert failed == ["log.fork"]
+
+
+def test_nothing_is_exported_where_one_log_is_not_whole(demo: Path, tmp_path: Path) -> None:
+    demo = shutil.copytree(demo, tmp_path / "demo")
+    one_bit_of_a_schools_entry(demo)
+    with pytest.raises(Corrupt):
+        export_logs(demo, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
 
 
 @pytest.mark.parametrize("path", ["tile/0/000.p/20", "tile/entries/000.p/20", "checkpoint"])
 def test_a_changed_export_is_noticed(demo: Path, tmp_path: Path, path: str) -> None:
     copy = tmp_path / "copy"
-    export_log(demo / "consortium", copy)
+    export_logs(demo / "consortium", copy)
     data = (copy / path).read_bytes()
     (copy / path).write_bytes(data[:40] + bytes([data[40] ^ 1]) + data[41:])
     assert verify_path(copy).exit_code == 2

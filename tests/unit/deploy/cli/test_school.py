@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import errno
 import json
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,70 +18,6 @@ from fedtrace.client.keys import create_keys, load_keys
 from fedtrace.governance.log.entries import PolicyChanged
 from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.governance.policy import load_policy_toml
-
-# --- keys and init --------------------------------------------------------------------------------
-
-
-def test_keys_are_made_once(run: Run, tmp_path: Path) -> None:
-    made = run("school", "keys", "--home", tmp_path)
-    keys = load_keys(tmp_path / "keys")
-    assert json.loads(made.stdout) == {
-        "public_key": keys.public_key,
-        "log_public_key": keys.log_public_key,
-    }
-    assert f"fedtrace school init --home {tmp_path}" in made.stderr
-    again = run("school", "keys", "--home", tmp_path)
-    assert again.exit_code == 2
-    assert "never replaced" in one_sentence(again)
-
-
-def test_keys_on_a_full_disk_are_all_or_none(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced = iter([None, None, OSError(errno.ENOSPC, "No space left on device")])
-
-    def fsync(_: int) -> None:
-        if error := next(synced):
-            raise error
-
-    monkeypatch.setattr("fedtrace.client.files.os.fsync", fsync)
-    result = run("school", "keys", "--home", tmp_path)
-    assert result.exit_code == 4
-    assert "the disk is full" in one_sentence(result)
-    assert list((tmp_path / "keys").iterdir()) == []
-
-
-def init(run: Run, home: Path, charter: Path, policy: Path) -> tuple[int, str]:
-    result = run("school", "init", "--home", home, "--charter", charter, "--policy", policy)
-    return result.exit_code, result.stderr if result.exit_code == 0 else one_sentence(result)
-
-
-def test_init_says_what_comes_next(run: Run, town: Town) -> None:
-    home, policy = town.root / "again", town.root / "policy.toml"
-    policy.write_text(POLICY_TOML)
-    assert init(run, home, town.charter, policy)[0] == 2  # no keys yet
-    shutil.copytree(town.home / "keys", home / "keys")
-    code, said = init(run, home, town.charter, policy)
-    assert code == 0
-    assert f"fedtrace school import CSV --home {home}" in said
-    code, said = init(run, home, town.charter, policy)
-    assert (code, said) == (2, f"{home} is a school's home already.")
-
-
-def test_init_with_wrong_documents(run: Run, town: Town, tmp_path: Path) -> None:
-    home, policy = tmp_path / "new", tmp_path / "policy.toml"
-    policy.write_text(POLICY_TOML)
-    create_keys(home / "keys")
-    for charter, file, code, sentence in (
-        (town.charter, policy, 2, "the charter has other keys for school-1"),
-        (policy, policy, 2, "the charter is not well formed"),
-        (town.charter, tmp_path / "nowhere", 4, "no such file or folder"),
-        (town.charter, town.charter, 2, "not TOML"),
-    ):
-        found, said = init(run, home, charter, file)
-        assert (found, sentence in said) == (code, True), said
-    assert [each.name for each in home.iterdir()] == ["keys"]
-
 
 # --- import ---------------------------------------------------------------------------------------
 
@@ -299,7 +234,7 @@ def test_homes_that_cannot_be_opened(run: Run, town: Town) -> None:
 
     result = run("school", "status", "--home", town.root)
     assert result.exit_code == 2
-    assert "fedtrace school init" in one_sentence(result)
+    assert "fedtrace school join INVITE" in one_sentence(result)
     key = town.home / "keys" / "school.pem"
     key.chmod(0o644)
     assert status() == (4, f"school.pem has mode 644; a secret needs 600: chmod 600 {key}.")
