@@ -43,12 +43,14 @@ function chainOfModels(log) {
   return null;
 }
 
-function sums(log) {
+function sums(log, charter) {
+  const members = new Set(charter.members.map((member) => member.name));
   const received = new Map();
   const summed = new Map();
   for (const entry of log) {
     const key = which(entry);
     if (entry.type === "update.received") {
+      if (!members.has(entry.school)) return `Round ${entry.round} counts an update of ${entry.school}, which the charter does not name.`;
       received.set(key, (received.get(key) ?? new Set()).add(`${entry.school} ${entry.digest}`));
     } else if (entry.type === "round.closed" || entry.type === "evaluation.closed") {
       summed.set(key, [...(summed.get(key) ?? []), ...entry.inputs.map((one) => `${one.school} ${one.digest}`)]);

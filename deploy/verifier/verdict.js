@@ -138,7 +138,7 @@ async function verifyBundle(files) {
     const log = consortium.entries;
     hold(say, "rounds.plan", plannedRounds(log, charter), "Every round was opened under a plan that enough schools had signed.");
     hold(say, "rounds.checkpoint", chainOfModels(log), "Every round started from what the round before it left.");
-    hold(say, "rounds.inputs", sums(log), "Every round summed each update that it had received once, and no other.");
+    hold(say, "rounds.inputs", sums(log, charter), "Every round summed each update that it had received from a member once, and no other.");
     if (schools.size) {
       hold(say, "rounds.privacy", otherPrivacy(log, schools), "Consortium and schools tell of the same noise and sampling.");
       hold(say, "updates.sent", invented(log, schools), "Every update that the consortium counts was sent by that school.");
