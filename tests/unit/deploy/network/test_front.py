@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from support.doors import HOSTILE_METHODS, HOSTILE_PATHS
 
 from fedtrace.deploy.network.front import ROUTES, Front, FrontSettings
 from fedtrace.deploy.network.impatience import ImpatientProtocol
@@ -109,39 +110,14 @@ def test_routes_of_a_supernode_pass(path: bytes) -> None:
     assert superlink.requests[0].content == b"request"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        b"/",
-        b"/docs",
-        b"/health",
-        b"/v1/control/start-run",
-        b"/v1/control/register-node",
-        b"/v1/runtime/acquire-task",
-        b"/v1/fleet/register-node",
-        b"/v1/fleet/unregister-node",
-        b"/v1/fleet/",
-        b"/v1/fleet/../control/start-run",
-        b"/v1/fleet/%2e%2e/control/start-run",
-        b"/v1/fleet/..%2fcontrol%2fstart-run",
-        b"/v1/fleet//pull-messages",
-        b"//v1/fleet/pull-messages",
-        b"/v1/fleet/pull-messages/",
-        b"/v1/fleet/pull-messages/../../control/start-run",
-        b"/v1/fleet/pull%2dmessages",
-        b"/V1/fleet/pull-messages",
-        b"/v1/fleet/pull-messages;/v1/control/start-run",
-        b"/v1/fleet/pull-messages\x00",
-        b"https://127.0.0.1/v1/control/start-run",
-    ],
-)
+@pytest.mark.parametrize("path", HOSTILE_PATHS)
 def test_nothing_else_does(path: bytes) -> None:
     superlink = SuperLink()
     assert run(superlink, ((path,), {}))[0][0] == 404
     assert not superlink.requests
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS", "CONNECT", "post"])
+@pytest.mark.parametrize("method", HOSTILE_METHODS)
 def test_other_methods_do_not_pass(method: str) -> None:
     superlink = SuperLink()
     assert run(superlink, ((PULL,), {"method": method}))[0][0] == 404

@@ -1,0 +1,112 @@
+"""What operators copy from deploy/ says what the command line takes, and gives nothing away."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+from click import Group
+from support.tree import ROOT
+
+from fedtrace.deploy.cli.main import app
+from fedtrace.deploy.enrolment.routes import ASK, AUTHORITY, LOOK
+from fedtrace.deploy.network.address import Address
+from fedtrace.deploy.network.front import ROUTES, FrontSettings
+
+DEPLOY = ROOT / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+COMPOSE = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))
+PORT = Address.model_fields["port"].default
+
+
+def require_command(words: list[str]) -> None:
+    """The words after ``fedtrace`` are a command that exists, with options that it has."""
+    command = typer.main.get_command(app)
+    while isinstance(command, Group):
+        assert words, "the command is not complete"
+        command = command.commands[words.pop(0)]
+    with command.make_context("fedtrace", words, resilient_parsing=False):
+        pass
+
+
+def setting(unit: Path, name: str) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", unit.read_text(encoding="utf-8"), re.M)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_starts_a_command_that_exists(unit: Path) -> None:
+    (line,) = setting(unit, "ExecStart")
+    program, *words = shlex.split(line)
+    assert Path(program).name == "fedtrace"
+    home = words[words.index("--home") + 1]
+    assert setting(unit, "ReadWritePaths") == [home]
+    require_command(words)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_is_hardened(unit: Path) -> None:
+    wanted = {
+        "User": "fedtrace",
+        "NoNewPrivileges": "yes",
+        "CapabilityBoundingSet": "",
+        "ProtectSystem": "strict",
+        "PrivateDevices": "yes",
+        "UMask": "0077",
+        "Restart": "always",
+    }
+    assert {name: setting(unit, name) for name in wanted} == {k: [v] for k, v in wanted.items()}
+    assert setting(unit, "MemoryMax")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_takes_a_unit(unit: Path, tmp_path: Path) -> None:
+    copy = tmp_path / unit.name
+    text = unit.read_text(encoding="utf-8").replace("/usr/local/bin/fedtrace", "/bin/true")
+    copy.write_text(text, encoding="utf-8")  # it looks whether the program is there
+    command = ["systemd-analyze", "verify", "--man=no", str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if unit.name in line] == []
+
+
+@pytest.mark.parametrize("name", ["consortium", "school"])
+def test_a_container_starts_a_command_that_exists_and_may_do_little(name: str) -> None:
+    service = COMPOSE["services"][name]
+    home = service["command"][service["command"].index("--home") + 1]
+    assert service["volumes"] == [f"{name}:{home}"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["mem_limit"]
+    assert "ports" not in service or service["ports"] == [f"{PORT}:{PORT}"]
+    require_command(list(service["command"]))
+
+
+def test_only_the_consortium_is_reached() -> None:
+    assert [k for k, v in COMPOSE["services"].items() if "ports" in v] == ["consortium"]
+
+
+def test_the_image_is_pinned_and_not_of_root() -> None:
+    image = (DEPLOY / "image" / "Containerfile").read_text(encoding="utf-8")
+    assert "-c constraints.txt" in image
+    user = re.findall(r"^USER (.*)$", image, re.M)[-1]
+    assert user == COMPOSE["services"]["school"]["user"] == "10001:10001"
+    for service in COMPOSE["services"].values():
+        assert service["volumes"][0].partition(":")[2] in image
+
+
+def test_nginx_publishes_what_the_front_answers_with_its_limits() -> None:
+    conf = (DEPLOY / "nginx" / "fedtrace.conf").read_text(encoding="utf-8")
+    published = set(re.findall(r'"~\^(POST|GET):([^"$]+)\$"', conf))
+    assert published == {
+        *(("POST", path.decode()) for path in ROUTES | {ASK, LOOK}),
+        ("GET", AUTHORITY.decode()),
+    }
+    limits = FrontSettings(upstream="https://127.0.0.1:1", ca_certificate=Path("not-read"))
+    assert f"client_max_body_size {limits.largest_body_bytes // 1024**2}m;" in conf
+    (wait,) = re.findall(r"proxy_read_timeout (\d+)s;", conf)
+    assert int(wait) > limits.hold_seconds + limits.upstream_seconds
