@@ -55,7 +55,7 @@ class PlanStatus:
         dates = {"not yet": "not valid yet", "now": "valid", "over": "no longer valid"}
         lines = [
             f"{self.name}, {self.digest}",
-            f"signed by {len(self.signed)} of the {self.threshold} members that it needs"
+            f"signed by {len(self.signed)} members, {self.threshold} are needed"
             + (f": {', '.join(self.signed)}" if self.signed else ""),
         ]
         if self.unsigned:

@@ -156,6 +156,22 @@ def export(
 
 
 @app.command()
+def page(
+    out: Annotated[Path, typer.Option("--out", help="The file, such as check.html.")],
+) -> None:
+    """Write a second verifier: one HTML page that checks a bundle in a browser, without a network.
+
+    It was written from the formats, shares no code with `fedtrace audit verify`, and names what it
+    does not check.
+    """
+    from fedtrace.deploy.verifier.page import verifier_page
+
+    with plain_errors():
+        out.write_text(verifier_page(), encoding="utf-8")
+    print_lines(f"Open {out} in a browser and choose the folder that you received.")
+
+
+@app.command()
 def attack(
     name: Annotated[
         AttackChoice,

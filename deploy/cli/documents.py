@@ -11,8 +11,9 @@ from pathlib import Path
 
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import PolicyError, Rejected
-from fedtrace.governance.plan import Plan, load_toml
+from fedtrace.governance.plan import PLAN_TYPE, Plan, load_toml
 from fedtrace.governance.policy import SchoolPolicy, load_policy_toml
+from fedtrace.governance.signing import unverified_payload
 
 LIMIT_BYTES = 16 * 1024 * 1024
 """The largest catalogue has fewer; a larger file is the wrong one."""
@@ -92,6 +93,20 @@ def read_plan(path: Path) -> Plan:
     text = read_text(path)
     with naming(path):
         return load_toml(text)
+
+
+def any_plan(path: Path) -> Plan:
+    """A plan from its TOML, or from its envelope, whoever signed that.
+
+    Raises:
+        ValueError: the file holds neither.
+        OSError: it cannot be read.
+    """
+    if path.suffix == ".toml":
+        return read_plan(path)
+    content = read_document(path)
+    with naming(path):
+        return Plan.from_bytes(unverified_payload(content, PLAN_TYPE))
 
 
 def read_policy(path: Path) -> SchoolPolicy:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from fedtrace.deploy.cli.documents import (
+    any_plan,
     naming,
     read_charter,
     read_document,
@@ -25,7 +26,7 @@ from fedtrace.deploy.cli.output import (
     print_lines,
     say_next,
 )
-from fedtrace.deploy.cli.plan_life import diff, revoke, status
+from fedtrace.deploy.cli.plan_life import AnyPlan, diff, revoke, status
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.explain import explain as explain_plan
 from fedtrace.governance.label import privacy_label
@@ -138,7 +139,7 @@ def lint(path: PlanFile, charter: CharterFile = None, json: Json = False) -> Non
 
 @app.command()
 def explain(
-    path: PlanFile,
+    path: AnyPlan,
     previous: Annotated[
         Path | None, typer.Option(help="The version before, to show what changed.")
     ] = None,
@@ -146,20 +147,20 @@ def explain(
         bool, typer.Option("--label", help="Print the privacy label after NIST SP 800-226 instead.")
     ] = False,
 ) -> None:
-    """Say on one page, in plain words, what a plan allows and what it promises."""
+    """Say on one page, in plain words, what a plan allows and promises; it may be signed."""
     with plain_errors():
         from fedtrace.privacy.accounting import epsilon, epsilon_sentence
 
         if label:
-            plan = read_plan(path)
+            plan = any_plan(path)
             lines = privacy_label(plan, epsilon=job_epsilon(plan, epsilon))
             print_lines("\n".join(f"{question}: {answer}" for question, answer in lines.items()))
             return
         page = explain_plan(
-            read_plan(path),
+            any_plan(path),
             epsilon=epsilon,
             sentence=epsilon_sentence,
-            previous=read_plan(previous) if previous else None,
+            previous=any_plan(previous) if previous else None,
         )
     print_lines(page)
 

@@ -10,16 +10,15 @@ from typing import Annotated
 import typer
 
 from fedtrace.deploy.cli.documents import (
+    any_plan,
     naming,
     read_charter,
     read_document,
-    read_plan,
     write_signed,
 )
 from fedtrace.deploy.cli.options import Json
 from fedtrace.deploy.cli.output import ExitCode, plain_errors, print_json, print_lines, say_next
 from fedtrace.governance.compare import WEIGHTS, differences
-from fedtrace.governance.plan import PLAN_TYPE, Plan
 from fedtrace.governance.revocation import (
     REASONS,
     REVOCATION_TYPE,
@@ -61,7 +60,7 @@ def diff(
     something else that a person has to judge.
     """
     with plain_errors():
-        found = differences(_any_plan(before), _any_plan(after))
+        found = differences(any_plan(before), any_plan(after))
     if json:
         print_json(
             [
@@ -100,7 +99,7 @@ def status(
     from fedtrace.deploy.plan_status import plan_status
 
     with plain_errors():
-        content, plan = read_document(path), _any_plan(path)
+        content, plan = read_document(path), any_plan(path)
         envelope = None if path.suffix == ".toml" else content
         found = plan_status(plan, envelope, read_charter(charter), log=log, now=datetime.now(UTC))
     if json:
@@ -132,7 +131,7 @@ def revoke(
             signer = Signer.from_pem(pem)
             name = rules.member_of(signer.public_key)
         revocation = Revocation(
-            consortium=rules.consortium, plan_digest=_any_plan(path).digest(), reason=reason.value
+            consortium=rules.consortium, plan_digest=any_plan(path).digest(), reason=reason.value
         )
         stem = path.name.removesuffix(".json").removesuffix(".dsse").removesuffix(".toml")
         target = envelope or path.with_name(f"{stem}.revocation.dsse.json")
@@ -151,20 +150,6 @@ def revoke(
         f"send {target} to the other schools until {rules.threshold} of them have signed, then to "
         f"the consortium, which runs fedtrace consortium withdraw {target.name}"
     )
-
-
-def _any_plan(path: Path) -> Plan:
-    """A plan from its TOML, or from its envelope, whoever signed that.
-
-    Raises:
-        ValueError: the file holds neither.
-        OSError: it cannot be read.
-    """
-    if path.suffix == ".toml":
-        return read_plan(path)
-    content = read_document(path)
-    with naming(path):
-        return Plan.from_bytes(unverified_payload(content, PLAN_TYPE))
 
 
 def revocation_in(path: Path) -> bytes:

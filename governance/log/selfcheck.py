@@ -3,7 +3,8 @@
 =====================  ===========================================================================
 ``rounds.plan``        every round was opened under a plan that enough members had signed
 ``rounds.checkpoint``  every round started from the checkpoint that the one before it left
-``rounds.inputs``      every round summed exactly the updates that it had received, once each
+``rounds.inputs``      every round summed exactly the updates that it had received, once each, and
+                       all of them were members'
 ``plans.accepted``     every round that a school answered was under a plan that it had accepted
 ``updates.reserved``   no update left a school before its privacy cost was written down
 =====================  ===========================================================================
@@ -50,8 +51,8 @@ def check_consortium(entries: Sequence[Entry], charter: Charter) -> Iterator[Lin
     )
     yield line(
         "rounds.inputs",
-        _wrong_sum(entries),
-        "Every round summed each update that it had received once, and no other.",
+        _wrong_sum(entries, charter),
+        "Every round summed each update that it had received from a member once, and no other.",
     )
 
 
@@ -144,11 +145,17 @@ def _broken_chain(consortium: Sequence[Entry]) -> str | None:
     return None
 
 
-def _wrong_sum(consortium: Sequence[Entry]) -> str | None:
+def _wrong_sum(consortium: Sequence[Entry], charter: Charter) -> str | None:
+    members = charter.member_keys()
     received: dict[Round, set[tuple[str, str]]] = {}
     summed: dict[Round, list[tuple[str, str]]] = {}
     for entry in consortium:
         if isinstance(entry, UpdateReceived):
+            if entry.school not in members:
+                return (
+                    f"Round {entry.round} counts an update of {entry.school}, which the charter "
+                    "does not name."
+                )
             received.setdefault(round_of(entry), set()).add((entry.school, entry.digest))
         elif isinstance(entry, RoundClosed | EvaluationClosed):  # several where schools are many
             inputs = [(each.school, each.digest) for each in entry.inputs]

@@ -12,6 +12,7 @@ from support.logs import (
 )
 from support.tampering.tools import ORIGIN, Tampering, change_note, lines_of, log_of
 
+from fedtrace.governance.log.note import parse_note, sign_note
 from fedtrace.governance.log.storage import CHECKPOINT
 
 
@@ -27,6 +28,16 @@ def signature_changed(demo: Path) -> None:
 
 def size_changed_under_the_signature(demo: Path) -> None:
     change_note(demo, lambda note: note.replace(b"\n20\n", b"\n19\n", 1))
+
+
+def a_zero_before_the_size_and_signed(demo: Path) -> None:
+    """A second spelling of the same number; its owner signs it, so only the format is wrong."""
+
+    def change(note: bytes) -> bytes:
+        text = parse_note(note)[0].replace("\n20\n", "\n020\n")
+        return sign_note(text, name=ORIGIN, key=key_of(ORIGIN))
+
+    change_note(demo, change)
 
 
 def signed_by_another_key(demo: Path) -> None:
@@ -142,5 +153,6 @@ TAMPERINGS: tuple[Tampering, ...] = (
     Tampering(act=no_signature_at_all, fails=("checkpoint.format", "members")),
     Tampering(act=a_checkpoint_that_is_garbage, fails=("checkpoint.format",), warns=("members",)),
     Tampering(act=the_checkpoint_gone, fails=("input", "members")),
+    Tampering(act=a_zero_before_the_size_and_signed, fails=("checkpoint.format", "members")),
     Tampering(act=two_checkpoints_exchanged, fails=("log.root",)),
 )

@@ -61,6 +61,10 @@ def an_entry_over_its_limit(demo: Path) -> None:
     _odd_entry(demo, lambda line: line.replace(b"school-1", b"s" * 9_000))
 
 
+def a_valid_entry_over_its_limit(demo: Path) -> None:
+    _odd_entry(demo, lambda line: line.replace(b'["', b'["school-1","' + b'school-1","' * 800), 3)
+
+
 def an_entry_with_a_sentence(demo: Path) -> None:
     """Free text is where a student's name would stand."""
     _odd_entry(demo, lambda line: line.replace(b'"round":1', b'"round":"Ada L. failed"'))
@@ -94,6 +98,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
     Tampering(act=an_entry_that_says_it_is_another, fails=("entry.index",)),
     Tampering(act=an_entry_of_another_log, fails=("entry.origin",)),
     Tampering(act=an_entry_over_its_limit, fails=("entry.size",)),
+    Tampering(act=a_valid_entry_over_its_limit, fails=("entry.size",)),
     Tampering(act=an_entry_with_a_sentence, fails=("entry.schema",)),
     Tampering(act=an_entry_on_no_day, fails=("entry.envelope",)),
     Tampering(act=an_entry_that_is_no_json, fails=("entry.json",)),

@@ -105,6 +105,20 @@ def an_update_summed_that_nobody_sent(demo: Path) -> None:
     retell(demo, edit)
 
 
+def an_update_of_a_school_that_nobody_knows(demo: Path) -> None:
+    """Received, summed, and of no member: a model can be turned by whoever is made up."""
+
+    def edit(story: Story) -> None:
+        received = next(e for e in story.consortium if isinstance(e, UpdateReceived))
+        stranger = received.model_copy(update={"school": "school-9", "digest": OTHER})
+        story.consortium.insert(story.consortium.index(received), stranger)
+        closed = next(e for e in story.consortium if isinstance(e, RoundClosed))
+        inputs = (*closed.inputs, Input(school="school-9", digest=OTHER))
+        swapped_entry(story, RoundClosed, inputs=inputs)
+
+    retell(demo, edit)
+
+
 def less_noise_than_the_schools_reserved_for(demo: Path) -> None:
     retell(demo, lambda story: swapped_entry(story, EvaluationClosed, noise_multiplier="2.4"))
 
@@ -183,6 +197,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
     Tampering(act=an_update_summed_twice, fails=("rounds.inputs",)),
     Tampering(act=an_update_received_and_not_summed, fails=("rounds.inputs",)),
     Tampering(act=an_update_summed_that_nobody_sent, fails=("rounds.inputs",)),
+    Tampering(act=an_update_of_a_school_that_nobody_knows, fails=("rounds.inputs",)),
     Tampering(act=less_noise_than_the_schools_reserved_for, fails=("rounds.privacy",)),
     Tampering(act=another_sampling_than_the_schools_reserved_for, fails=("rounds.privacy",)),
     Tampering(

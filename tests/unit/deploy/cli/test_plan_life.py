@@ -119,13 +119,20 @@ def test_what_cannot_be_revoked(run: Run, files: Files) -> None:
 def test_the_status_of_a_plan(run: Run, files: Files) -> None:
     unseen = run(*files.status())
     assert unseen.exit_code == 0
-    assert "signed by 3 of the 2 members that it needs: school-1" in unseen.stdout
+    assert "signed by 3 members, 2 are needed: school-1" in unseen.stdout
     assert "the consortium's log was not looked at: add --log" in unseen.stdout
     found = json.loads(run(*files.status("--log", files.homes.consortium, "--json")).stdout)
     assert (found["in_force"], found["in_log"], found["revoked"]) == (True, True, None)
     assert found["digest"] == files.homes.plans[0]
     nowhere = run(*files.status("--log", files.root))
     assert nowhere.exit_code == 2
+
+
+def test_a_signed_plan_is_explained_like_the_one_that_was_written(run: Run, files: Files) -> None:
+    page = run("plan", "explain", files.plan, "--previous", files.plan)
+    assert page.exit_code == 0, page.output
+    assert files.homes.plans[0] in page.stdout
+    assert "\n  nothing\n" in page.stdout
 
 
 def test_diff_says_what_weakens_the_promise_first(run: Run, files: Files) -> None:
