@@ -94,7 +94,8 @@ def test_nothing_outlives_a_federation_that_is_killed_in_a_run(
         assert any("flwr-serverapp" in " ".join(each.cmdline()) for each in family)
         parent.send_signal(number)
         parent.wait(30)
-    _, alive = psutil.wait_procs(family, timeout=10)
+    # Flower's ServerApp sees its parent gone and takes 8 to 9 s to leave, more on a busy machine.
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert [name(process) for process in alive] == []
 
 
