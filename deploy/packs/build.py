@@ -24,6 +24,7 @@ EVIDENCE: Mapping[EvidenceName, Evidence] = MappingProxyType(
         "disclosures": evidence.disclosures,
         "epsilon": evidence.epsilon,
         "erasures": evidence.erasures,
+        "evaluations": evidence.evaluations,
         "fields": plan_evidence.fields,
         "history": control_evidence.history,
         "holds": evidence.holds,

@@ -11,11 +11,13 @@ from fedtrace.deploy.packs.finding import (
     between,
     counted,
     happened,
+    of_consortium,
     of_school,
 )
 from fedtrace.governance.log.entries import (
     AccessGiven,
     ConsentChanged,
+    EvaluationClosed,
     HoldLifted,
     HoldPlaced,
     ImportCompleted,
@@ -190,12 +192,22 @@ def epsilon(facts: Facts) -> Finding:
     )
 
 
+def evaluations(facts: Facts) -> Finding:
+    """How released models were judged."""
+    return happened(
+        of_consortium(facts, EvaluationClosed),
+        nothing="No model was judged on held-out students so far.",
+        sentence=lambda found: (
+            f"{counted(len(found), 'model')} judged {between(found)} on noised histograms of "
+            "held-out students, which count towards epsilon; the scores are in the model's card."
+        ),
+    )
+
+
 def released_models(facts: Facts) -> Finding:
     """The models that came out."""
-    if not facts.has_consortium:
-        return Finding(status="elsewhere", sentence=CONSORTIUM_LOG_MISSING)
     return happened(
-        facts.entries(ModelReleased),
+        of_consortium(facts, ModelReleased),
         nothing="No model was released so far.",
         sentence=lambda found: (
             f"{counted(len(found), 'model')} released {between(found)}, each named by its digest."

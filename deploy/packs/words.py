@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-PackName = Literal["ferpa"]
+PackName = Literal["ferpa", "coppa", "gdpr", "nist226"]
 """What ``fedtrace governance report --pack`` knows."""
 
 EvidenceName = Literal[
@@ -12,6 +12,7 @@ EvidenceName = Literal[
     "disclosures",
     "epsilon",
     "erasures",
+    "evaluations",
     "fields",
     "history",
     "holds",

@@ -67,6 +67,7 @@ def test_every_question_has_an_answer_and_every_answer_is_asked() -> None:
         ("disclosures", 9, "9 protected updates went to aggregator in 3 rounds"),
         ("epsilon", 1, "come to epsilon 2.085 at delta 1e-05"),
         ("erasures", 1, "1 student record destroyed on 2026-09-01"),
+        ("evaluations", 1, "1 model judged"),
         ("fields", 1, "whether the answer was right"),
         ("history", 4, "of 4 logs were hashed again"),
         ("holds", 3, "2 holds placed, 1 still in force"),
