@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-PackName = Literal["ferpa", "coppa", "gdpr", "nist226"]
+PackName = Literal[
+    "ferpa", "coppa", "ndpa", "ny2d", "soppa", "sopipa", "gdpr", "aadc", "aiact", "nist226"
+]
 """What ``fedtrace governance report --pack`` knows."""
 
 EvidenceName = Literal[

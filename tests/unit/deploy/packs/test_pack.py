@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
+from support.tree import ROOT, text
 
 from fedtrace.deploy.packs.pack import Pack, all_packs, read_pack
 from fedtrace.deploy.packs.words import PackName
@@ -20,6 +23,17 @@ def test_every_pack_loads_and_is_called_what_its_file_is(name: PackName) -> None
 
 def test_the_list_is_whole() -> None:
     assert [pack.name for pack in all_packs()] == list(get_args(PackName))
+
+
+@pytest.mark.parametrize("pack", all_packs(), ids=lambda pack: pack.name)
+def test_every_command_and_document_that_a_pack_names_exists(pack: Pack) -> None:
+    cli = text(Path("docs/cli.md"))
+    for line in pack.lines:
+        for command in re.findall(r"fedtrace(?: [a-z]+)+", line.person or ""):
+            names = [" ".join(command.split()[:words]) for words in (3, 4)]
+            assert any(f"## {name}\n" in cli for name in names), f"{pack.name}: {command}"
+        for document in re.findall(r"docs/[a-z/-]+\.md", line.person or ""):
+            assert (ROOT / document).exists(), f"{pack.name}: {document}"
 
 
 def _changed(**changes: Any) -> dict[str, Any]:
