@@ -20,8 +20,9 @@ import torch
 from bench.dp_steps import CLIPPING_NORM, CONTESTANTS, StepShape, peak_bytes
 from support.measurement import Measurement, interleaved_seconds, spread
 
-from fedtrace.privacy.kernel import kernel_available
-from fedtrace.privacy.noise import OsRandom, add_gaussian_noise
+from fedtrace.privacy.kernel.library import kernel_available
+from fedtrace.privacy.noise import add_gaussian_noise
+from fedtrace.privacy.randomness import OsRandom
 
 PLAIN, OPACUS, TORCH, COMPILED = CONTESTANTS
 REPETITIONS = 5

@@ -1,7 +1,7 @@
 // Sums of clipped per-student gradients of a knowledge-tracing LSTM; ../tracing.py says
-// which network, and what is promised.
+// which network, and what is promised. And the drawing of integer noise, in drawing.h.
 //
-// The same source is compiled for several instruction sets, each in its own namespace, and the
+// The same source of the sums is compiled for several instruction sets, each in its own namespace, and the
 // caller picks one that the processor has. Standard headers stay outside of the namespaces.
 
 #include <algorithm>
@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "drawing.h"
 #include "task.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -160,6 +161,12 @@ __attribute__((visibility("default"))) int fedtrace_clipped_sum_f32(const Task* 
 
 __attribute__((visibility("default"))) int fedtrace_clipped_sum_f64(const Task* task, int set) {
   return run<double>(*task, set);
+}
+
+__attribute__((visibility("default"))) int64_t fedtrace_draw_by_alias(
+    const uint64_t* words, int64_t count, const uint64_t* bins, int bits, int64_t middle,
+    int64_t radix, int64_t* drawn, int64_t* ties) {
+  return draw_by_alias(words, count, bins, bits, middle, radix, drawn, ties);
 }
 
 }
