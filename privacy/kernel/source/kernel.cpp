@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <system_error>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "drawing.h"
+#include "memory.h"
 #include "task.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -27,14 +29,15 @@ namespace {
 template <typename T>
 struct OnCacheLines {
   using value_type = T;
-  static constexpr std::align_val_t kLine{64};
   OnCacheLines() = default;
   template <typename U>
   OnCacheLines(const OnCacheLines<U>&) {}
   T* allocate(std::size_t count) {
-    return static_cast<T*>(::operator new(count * sizeof(T), kLine));
+    return static_cast<T*>(KeptMemory::of_process().take(count * sizeof(T)));
   }
-  void deallocate(T* memory, std::size_t) { ::operator delete(memory, kLine); }
+  void deallocate(T* memory, std::size_t count) {
+    KeptMemory::of_process().give_back(memory, count * sizeof(T));
+  }
   template <typename U>
   void construct(U* place) {
     ::new (static_cast<void*>(place)) U;
