@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from fedtrace.client.ingest.formats import Format
-from fedtrace.deploy.cli import consent
+from fedtrace.deploy.cli import consent, retention
 from fedtrace.deploy.cli.documents import (
     naming,
     read_document,
@@ -45,6 +45,7 @@ app.command("restore")(restore_school)
 app.command("drill")(drill_school)
 app.add_typer(consent.app, name="consent")
 app.add_typer(consent.holds, name="hold")
+app.add_typer(retention.app, name="retention")
 
 _AFTERWARDS = {True: "", False: "; the gate, which has the log open, writes it down"}
 
@@ -271,15 +272,23 @@ def erase(
             raise ValueError(
                 "an erased record cannot be brought back: check the number, then add --yes."
             )
-        evidence, effect = erase_student(opened, student, now=now)
+        evidence, certificate, effect = erase_student(opened, student, now=now)
     if json:
-        print_json({"erased_at": now.isoformat(), **asdict(evidence)})
+        print_json(
+            {
+                "erased_at": now.isoformat(),
+                **asdict(evidence),
+                "certificate": str(certificate) if certificate else None,
+            }
+        )
         return
     print_lines(
         f"erased: {evidence.files} files with {evidence.searched_bytes:,} bytes were searched, and "
         f"nothing of the record is left; {effect.sentence}\nwhat models learnt from this student "
         "before is bounded by the plans' epsilon; it cannot be taken out of them"
     )
+    if certificate:
+        print_lines(f"the school's certificate of destruction is {certificate}")
     say_next("erase the student in your backups of keys.db too: keep those for a short time only")
 
 

@@ -50,6 +50,7 @@ const SCHOOL_TYPES = {
   "kill_switch.changed": "on",
   "consent.changed": "request students requested given refused withdrawn expired",
   "record.erased": "request token_digest",
+  "cohort.removed": "request cohort_root",
   "hold.placed": "request scope matter",
   "hold.lifted": "request",
   "access.given": "request kind",

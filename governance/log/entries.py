@@ -40,6 +40,7 @@ from fedtrace.governance.log.consortium_entries import (
 from fedtrace.governance.log.school_entries import (
     SCHOOL_ENTRIES,
     AccessGiven,
+    CohortRemoved,
     ConsentChanged,
     HoldLifted,
     HoldMatter,
@@ -73,6 +74,7 @@ __all__ = [
     "SCHOOL_ENTRIES",
     "AccessGiven",
     "CharterAdopted",
+    "CohortRemoved",
     "ConsentChanged",
     "Decimal",
     "Entry",

@@ -129,6 +129,17 @@ class RecordErased(Entry):
     token_digest: Digest
 
 
+class CohortRemoved(Entry):
+    """The pseudonyms of one round's students were destroyed when their time was over.
+
+    Nobody can be shown to have been in that round, or not, from then on.
+    """
+
+    type = "cohort.removed"
+    request: RequestToken
+    cohort_root: Digest
+
+
 class HoldPlaced(Entry):
     """Records of one student, or of all, may neither be used nor erased."""
 
@@ -165,6 +176,7 @@ SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
     KillSwitchChanged,
     ConsentChanged,
     RecordErased,
+    CohortRemoved,
     HoldPlaced,
     HoldLifted,
     AccessGiven,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+from sqlalchemy import update
 from support.consents import consent_csv
 from support.town import Run, Town, one_sentence
 
 from fedtrace.client.home import open_school
+from fedtrace.client.sqlite import to_utc, writing
 from fedtrace.client.vault import Fold
+from fedtrace.client.vault_tables import students
 from fedtrace.governance.ledger import PrivacyEvent
 from fedtrace.governance.log.entries import ConsentChanged, HoldLifted, HoldPlaced
 
@@ -175,9 +178,43 @@ def test_a_student_is_erased_for_good(run: Run, town: Town) -> None:
     assert "nothing of the record is left" in erased.stdout
     again = json.loads(run("school", "erase", "pupil-0", *at_home, "--yes", "--json").stdout)
     assert again["files"] >= 2
+    assert again["certificate"] is None
+    (path,) = (town.home / "certificates").iterdir()
+    checked = run("audit", "certificate", path, "--charter", town.charter, "--log", town.home)
+    assert (checked.exit_code, "tells of all 1" in checked.stdout) == (0, True), checked.output
+    alone = run("audit", "certificate", path, "--charter", town.charter)
+    assert (alone.exit_code, "add --log" in alone.stdout) == (1, True)
+    other = town.root / "schools" / "school-2"
+    foreign = run("audit", "certificate", path, "--charter", town.charter, "--log", other)
+    assert (foreign.exit_code, "not school-1's" in foreign.stdout) == (2, True), foreign.output
+    path.write_bytes(path.read_bytes().replace(b'"sig":"', b'"sig":"AAAA', 1))
+    assert run("audit", "certificate", path, "--charter", town.charter).exit_code == 2
     imported = run("school", "import", town.export, *town.import_options())
     assert "left out, because they were erased here: 1" in imported.stdout
     status = json.loads(run("school", "status", *at_home, "--json").stdout)
     assert sum(status["students"].values()) == 4
     assert b"record.erased" in (town.home / "log" / "entries.jsonl").read_bytes()
     assert b"pupil" not in (town.home / "log" / "entries.jsonl").read_bytes()
+
+
+def test_what_is_over_its_time_is_told_and_destroyed(run: Run, town: Town) -> None:
+    at_home = ("--home", town.home)
+    nothing = run("school", "retention", "due", *at_home)
+    assert (nothing.exit_code, "nothing is over its time" in nothing.stdout) == (0, True)
+    assert "nothing was destroyed" in run("school", "retention", "apply", *at_home, "--yes").stdout
+    with open_school(town.home) as school:
+        engine = school.vault.files.engine
+        with writing(engine) as connection:
+            long_ago = to_utc(datetime(2020, 1, 2, tzinfo=UTC))
+            connection.execute(update(students).values(retain_until=long_ago))
+    told = run("school", "retention", "due", *at_home)
+    assert told.exit_code == 1
+    assert "5 records of students are over their time, the oldest since 2020-01-02" in told.stdout
+    assert json.loads(run("school", "retention", "due", *at_home, "--json").stdout)["records"] == 5
+    assert "add --yes" in run("school", "retention", "apply", *at_home).stderr
+    done = run("school", "retention", "apply", *at_home, "--yes")
+    assert (done.exit_code, "destroyed: 5 records" in done.stdout) == (0, True), done.output
+    (path,) = (town.home / "certificates").iterdir()
+    checked = run("audit", "certificate", path, "--charter", town.charter, "--log", town.home)
+    assert (checked.exit_code, "tells of all 5" in checked.stdout) == (0, True), checked.output
+    assert run("audit", "verify", town.home).exit_code in (0, 1)
