@@ -20,6 +20,7 @@ ENTRIES_SHOWN = 12
 
 EVIDENCE: Mapping[EvidenceName, Evidence] = MappingProxyType(
     {
+        "cohorts_removed": evidence.cohorts_removed,
         "consents": evidence.consents,
         "disclosures": evidence.disclosures,
         "epsilon": evidence.epsilon,

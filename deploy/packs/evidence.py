@@ -16,6 +16,7 @@ from fedtrace.deploy.packs.finding import (
 )
 from fedtrace.governance.log.entries import (
     AccessGiven,
+    CohortRemoved,
     ConsentChanged,
     EvaluationClosed,
     HoldLifted,
@@ -120,7 +121,21 @@ def erasures(facts: Facts) -> Finding:
         nothing="The log tells of no erasure: that is right only if none was due and nobody asked.",
         sentence=lambda found: (
             f"{counted(len(found), 'student record')} destroyed {between(found)}: the key "
-            "shredded, the rows deleted, and the files searched for the record in vain."
+            "shredded, the rows deleted, and the files searched for the record in vain. The "
+            "certificates of it lie in the school's home."
+        ),
+    )
+
+
+def cohorts_removed(facts: Facts) -> Finding:
+    """Rounds of which nobody can say any more who was in them."""
+    return happened(
+        of_school(facts, CohortRemoved),
+        nothing="The pseudonyms of no round were destroyed so far: that is right only while the "
+        "plans still keep their models.",
+        sentence=lambda found: (
+            f"Who was in {counted(len(found), 'round')} was destroyed {between(found)}, when the "
+            "time of the models that came of them was over."
         ),
     )
 

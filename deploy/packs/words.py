@@ -10,6 +10,7 @@ PackName = Literal[
 """What ``fedtrace governance report --pack`` knows."""
 
 EvidenceName = Literal[
+    "cohorts_removed",
     "consents",
     "disclosures",
     "epsilon",

@@ -10,6 +10,7 @@ from support.logs import Story, key_of, tell_story
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.log.entries import (
     AccessGiven,
+    CohortRemoved,
     ConsentChanged,
     Entry,
     HoldLifted,
@@ -53,6 +54,7 @@ def eventful() -> Story:
         HoldPlaced(request="3" * 32, scope="student", matter="records_request"),
         HoldPlaced(request="4" * 32, scope="school", matter="litigation"),
         HoldLifted(request="3" * 32),
+        CohortRemoved(request="6" * 32, cohort_root=digest(b"cohort")),
         AccessGiven(request="5" * 32, kind="cohort"),
         KillSwitchChanged(on=True),
         PolicyChanged(policy_digest=digest(b"another policy")),

@@ -63,6 +63,7 @@ def test_every_question_has_an_answer_and_every_answer_is_asked() -> None:
 @pytest.mark.parametrize(
     ("name", "entries", "words"),
     [
+        ("cohorts_removed", 1, "Who was in 1 round was destroyed"),
         ("consents", 1, "about 20-49 students: given 20-49, refused 1-9"),
         ("disclosures", 9, "9 protected updates went to aggregator in 3 rounds"),
         ("epsilon", 1, "come to epsilon 2.085 at delta 1e-05"),
