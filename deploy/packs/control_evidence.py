@@ -57,17 +57,16 @@ def witnesses(facts: Facts) -> Finding:
 
 def signers(facts: Facts) -> Finding:
     """Which schools signed each plan."""
-    found = facts.entries(PlanActivated) or facts.entries(PlanAccepted)
-    plans = {
-        entry.plan_digest: entry.signers
-        for entry in (each.entry for each in found)
-        if isinstance(entry, PlanActivated | PlanAccepted)
-    }
+    found = facts.plan_entries()
+    plans: dict[str, set[str]] = {}
+    for entry in (each.entry for each in found):
+        if isinstance(entry, PlanActivated | PlanAccepted):
+            plans.setdefault(entry.plan_digest, set()).update(entry.signers)
     if not found:
         sentence = "No plan has been signed by enough schools so far."
         return Finding(status="not_shown", sentence=sentence)
     listed = "; ".join(
-        f"{digest[:19]}... by {', '.join(names)}" for digest, names in sorted(plans.items())
+        f"{digest[:19]}... by {', '.join(sorted(names))}" for digest, names in sorted(plans.items())
     )
     return Finding(
         status="shown",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fedtrace.deploy.packs.facts import Facts
+from fedtrace.deploy.packs.facts import Entered, Facts
 from fedtrace.deploy.packs.finding import (
     CONSORTIUM_LOG_MISSING,
     Finding,
@@ -18,6 +18,7 @@ from fedtrace.governance.log.entries import (
     AccessGiven,
     CohortRemoved,
     ConsentChanged,
+    Entry,
     EvaluationClosed,
     HoldLifted,
     HoldPlaced,
@@ -64,7 +65,7 @@ def consents(facts: Facts) -> Finding:
 
 def disclosures(facts: Facts) -> Finding:
     """Everything that left a school, to whom and in which round."""
-    found = facts.entries(UpdateSent) or facts.entries(UpdateReceived)
+    found = _of_every_school(facts, UpdateSent, UpdateReceived)
     if not found:
         return Finding(
             status="needs_a_person",
@@ -175,7 +176,7 @@ def proofs_given(facts: Facts) -> Finding:
 
 def refusals(facts: Facts) -> Finding:
     """What schools said no to."""
-    found = facts.entries(OrderRefused) or facts.entries(SchoolRefused)
+    found = _of_every_school(facts, OrderRefused, SchoolRefused)
     codes = Counter(
         str(entry.code)
         for entry in (each.entry for each in found)
@@ -228,3 +229,18 @@ def released_models(facts: Facts) -> Finding:
             f"{counted(len(found), 'model')} released {between(found)}, each named by its digest."
         ),
     )
+
+
+def _of_every_school(
+    facts: Facts, own: type[Entry], told: type[UpdateReceived | SchoolRefused]
+) -> list[Entered]:
+    """What each school's log says of itself, and the consortium's of schools that are not here."""
+    found = facts.entries(own)
+    if facts.is_of_one_school:
+        return found
+    return found + [
+        each
+        for each in facts.entries(told)
+        if isinstance(each.entry, UpdateReceived | SchoolRefused)
+        and each.entry.school not in facts.schools
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -16,6 +17,7 @@ from support.gate import plan_with
 from support.logs import key_of
 from support.packs import ENVELOPE, PLAN, eventful, told, write_homes
 
+from fedtrace.client.mirror import MIRROR_FOLDER
 from fedtrace.deploy.packs.build import ENTRIES_SHOWN, EVIDENCE, build_report
 from fedtrace.deploy.packs.facts import Facts, read_facts
 from fedtrace.deploy.packs.model import PackReport
@@ -69,25 +71,25 @@ def test_every_question_has_an_answer_and_every_answer_is_asked() -> None:
         ("epsilon", 1, "come to epsilon 2.085 at delta 1e-05"),
         ("erasures", 1, "1 student record destroyed on 2026-09-01"),
         ("evaluations", 1, "1 model judged"),
-        ("fields", 1, "whether the answer was right"),
+        ("fields", 4, "whether the answer was right"),
         ("history", 4, "of 4 logs were hashed again"),
         ("holds", 3, "2 holds placed, 1 still in force"),
         ("imports", 3, "3 imports on 2026-09-01: 12 columns kept, 27 columns dropped"),
         ("kill_switch", 1, "used 1 time on 2026-09-01; it is on now"),
-        ("legal_basis", 1, "every family can opt out"),
-        ("oversight", 1, "each school for itself"),
+        ("legal_basis", 4, "every family can opt out"),
+        ("oversight", 4, "each school for itself"),
         ("policy", 4, "1 time anew"),
         ("proofs_given", 1, "1 proof about a student's part"),
-        ("purposes", 1, "to choose exercises that fit"),
+        ("purposes", 4, "to choose exercises that fit"),
         ("refusals", 1, "1 order refused by a school on 2026-09-01: R17 1x"),
         ("rejected_updates", 1, "A05 1x"),
         ("released_models", 1, "1 model released"),
-        ("retention", 1, "updates are kept P0D"),
+        ("retention", 4, "updates are kept P0D"),
         ("revocations", 1, "1 plan revoked"),
         ("rounds", 9, "Before each of 9 rounds"),
-        ("signers", 1, "by school-1, school-2"),
-        ("terms", 1, "the model goes to the members"),
-        ("trust", 1, "each school adds all of the noise itself"),
+        ("signers", 4, "by school-1, school-2"),
+        ("terms", 4, "the model goes to the members"),
+        ("trust", 4, "each school adds all of the noise itself"),
         ("witnesses", 0, "3 of 3 members cosigned"),
     ],
 )
@@ -168,6 +170,28 @@ def test_what_another_log_would_show_is_elsewhere(
         assert found(facts, name)[::2] == ("elsewhere", 0), name
     assert found(facts, "disclosures")[0] == "shown"
     assert found(facts, "purposes")[0] == "shown"
+
+
+def test_what_a_missing_school_sent_the_consortium_tells(busy: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(busy, tmp_path / "homes")
+    shutil.rmtree(root / "schools/school-1")
+    facts = read_facts(root)
+    assert facts.verdict.exit_code == 1  # a member's log is missing
+    assert found(facts, "disclosures")[::2] == ("shown", 9)
+    assert found(facts, "refusals")[::2] == ("shown", 1)
+    assert found(facts, "history")[0] == "needs_a_person"
+    assert build_report(read_pack("ferpa"), facts, now=NOW).exit_code == 1
+
+
+def test_a_school_answers_for_itself_alone(busy: Path, tmp_path: Path) -> None:
+    home = shutil.copytree(busy / "schools/school-2", tmp_path / "school-2")
+    shutil.copytree(busy / "consortium/log", home / MIRROR_FOLDER)
+    facts = read_facts(home)
+    assert (facts.is_of_one_school, facts.verdict.exit_code) == (True, 0)
+    assert found(facts, "disclosures")[::2] == ("shown", 3)
+    assert found(facts, "refusals")[::2] == ("needs_a_person", 0)
+    assert found(facts, "epsilon")[0] == "shown"
+    assert found(facts, "purposes")[::2] == ("shown", 2)  # accepted here, activated there
 
 
 def test_a_bundle_needs_its_plan_by_name(busy: Path, tmp_path: Path) -> None:
