@@ -77,7 +77,8 @@ def disclosures(facts: Facts) -> Finding:
         for entry in (each.entry for each in found)
         if isinstance(entry, UpdateSent | UpdateReceived)
     }
-    receiver = facts.verdict.charter.aggregator.name if facts.verdict.charter else "the aggregator"
+    charter = facts.verdict.charter
+    receiver = f"the aggregator of {charter.consortium}" if charter else "the aggregator"
     sentence = (
         f"{counted(len(found), 'protected update')} went to {receiver} in "
         f"{counted(len(rounds), 'round')}, {between(found)}. Each is clipped and noised numbers "

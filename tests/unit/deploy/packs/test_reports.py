@@ -67,7 +67,7 @@ def test_every_question_has_an_answer_and_every_answer_is_asked() -> None:
     [
         ("cohorts_removed", 1, "Who was in 1 round was destroyed"),
         ("consents", 1, "about 20-49 students: given 20-49, refused 1-9"),
-        ("disclosures", 9, "9 protected updates went to aggregator in 3 rounds"),
+        ("disclosures", 9, "9 protected updates went to the aggregator of county in 3 rounds"),
         ("epsilon", 1, "come to epsilon 2.085 at delta 1e-05"),
         ("erasures", 1, "1 student record destroyed on 2026-09-01"),
         ("evaluations", 1, "1 model judged"),
