@@ -218,3 +218,10 @@ def test_what_is_over_its_time_is_told_and_destroyed(run: Run, town: Town) -> No
     checked = run("audit", "certificate", path, "--charter", town.charter, "--log", town.home)
     assert (checked.exit_code, "tells of all 5" in checked.stdout) == (0, True), checked.output
     assert run("audit", "verify", town.home).exit_code in (0, 1)
+
+
+def test_the_register_is_printed(run: Run) -> None:
+    told = run("school", "retention", "explain")
+    assert "school vault: students" in told.stdout
+    lines = json.loads(run("school", "retention", "explain", "--json").stdout)
+    assert {"place", "name", "about", "why", "keep", "from", "removed_by"} <= set(lines[0])
