@@ -31,7 +31,7 @@ const VALUES = {
 };
 
 const OWN = {
-  "access.given": { kind: text(/^cohort$/) },
+  "access.given": { kind: text(/^(cohort|everything)$/) },
   "run.closed": { reason: text(/^(completed|quorum_not_reached|budget_exhausted|plan_revoked)$/) },
   "plan.revoked": { reason: text(/^(mistake|incident|replaced|no_longer_wanted)$/) },
   "order.refused": { plan_digest: orNull(digestText), run_id: orNull(nameText), round: orNull(roundNumber) },
