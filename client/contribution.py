@@ -29,7 +29,7 @@ from fedtrace.governance.plan import RoundKind
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.refusals import RefusalCode, Refused
 from fedtrace.models.interactions import Interactions
-from fedtrace.privacy.noise import OsRandom
+from fedtrace.privacy.randomness import OsRandom
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,8 @@ from fedtrace.models.networks import (
 )
 from fedtrace.models.parameters import to_vector
 from fedtrace.privacy.engine import ClippedSumEngine
-from fedtrace.privacy.kernel import TracingKernel, TracingShape, kernel_available
+from fedtrace.privacy.kernel.library import kernel_available
+from fedtrace.privacy.kernel.tracing import TracingKernel, TracingShape
 
 ROWS_PER_BATCH = 128
 """Students in one forward and backward pass: bounds the memory, does not change the result."""

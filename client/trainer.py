@@ -20,7 +20,8 @@ from fedtrace.models.networks import KnowledgeModel, ModelSpec, build
 from fedtrace.models.parameters import fingerprint, from_vector
 from fedtrace.privacy.discrete import NoiseShare
 from fedtrace.privacy.histograms import noised, score_histograms
-from fedtrace.privacy.noise import RandomSource, add_gaussian_noise, poisson_sample
+from fedtrace.privacy.noise import add_gaussian_noise
+from fedtrace.privacy.randomness import RandomSource, poisson_sample
 
 ROUNDING_SLACK = 1e-3
 """Relative: sums of a thousand clipped vectors in float32 are off by less than a tenth of it."""

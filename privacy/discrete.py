@@ -10,35 +10,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from fedtrace.privacy.noise import (
-    FloatArray,
-    RandomSource,
-    require_clipping_norm,
-    require_noise_multiplier,
+from fedtrace.privacy.discrete_gaussian import (
+    SMALLEST_STDDEV,
+    SMOOTHING_STDDEV,
+    IntegerArray,
+    discrete_gaussian,
 )
-
-IntegerArray = npt.NDArray[np.int64]
+from fedtrace.privacy.noise import require_clipping_norm, require_noise_multiplier
+from fedtrace.privacy.randomness import FloatArray, RandomSource
 
 MODULUS_BITS = 32
 """Sums are taken modulo 2**32."""
 
-SMOOTHING_STDDEV = 2.0
-"""s in the proof of `NoiseShare`, in grid steps: what a Gaussian gives up to become discrete."""
-
-SMALLEST_STDDEV = 64.0
-"""A share is at least so wide, in grid steps; below it the grid is too coarse for the proof."""
-
-_TAIL = 9.5  # standard deviations; beyond it a Gaussian falls with probability 2e-21
 _HEADROOM = 16.0  # standard deviations of the total noise that fit beside the largest sum
-_GUIDE_BITS = 17  # half a MiB: stays in a core's own cache
-_REST_BITS = np.uint64(64 - _GUIDE_BITS)
-_UNDECIDED = np.iinfo(np.int32).min
-_AT_ONCE = 2**15  # words whose intermediate results stay there too
 _FINEST_STEPS = 2.0**22  # grid steps in C: finer would only make the sampler's table longer
 
 
@@ -162,96 +150,3 @@ class NoiseShare:
     def in_units(self, steps: IntegerArray) -> FloatArray:
         """Grid steps as a number in the units of the contribution, float64 [d]; exact."""
         return steps.astype(np.float64) * self.step
-
-
-def discrete_gaussian(stddev: float, count: int, source: RandomSource) -> IntegerArray:
-    """Independent integers, k with probability proportional to exp(-k^2 / (2 stddev^2)).
-
-    The sum of a narrow one and ``radix`` times another is a wide one, by point 2 of `NoiseShare`'s
-    proof (Micciancio and Walter 2017, "Gaussian Sampling over the Integers: Efficient, Generic,
-    Constant-Time", section 3), so that two look-ups in short tables replace one in a long one.
-    With stddev >= 64 the lattice sum in that proof is at least 1.93 wide, which makes the result
-    exact up to a factor of 1 +- 1e-31.
-
-    Args:
-        stddev: at least `SMALLEST_STDDEV`.
-        count: how many.
-        source: uniform bytes.
-
-    Returns:
-        int64 [count].
-
-    Raises:
-        ValueError: a standard deviation below the smallest, or not finite.
-    """
-    if not SMALLEST_STDDEV <= stddev < math.inf:
-        raise ValueError(f"a noise share is at least {SMALLEST_STDDEV:g} steps wide, not {stddev}")
-    radix = max(1, math.isqrt(int(stddev / 2)))
-    narrow = _narrow_gaussian(stddev / math.sqrt(1 + radix**2))
-    words = source.words(2 * count)
-    return narrow.drawn_by(words[:count]) + radix * narrow.drawn_by(words[count:])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
-    """Turns a uniform 64-bit word into an integer: how many entries of a table are not above it.
-
-    The first bits of a word nearly always decide: where no entry lies between the smallest and the
-    largest word that begin with them, ``guide`` has the answer. The rest, one word in fifty, is
-    searched for. The same word gives the same integer either way (Chen and Asau 1974, "On
-    Generating Random Variates from an Empirical Distribution"). How long it takes depends on how
-    many words of a whole vector are searched for, and on nothing else that is secret.
-
-    Attributes:
-        cumulative: uint64, ascending.
-        guide: int32 [2**_GUIDE_BITS], the integer, or ``_UNDECIDED``.
-    """
-
-    cumulative: npt.NDArray[np.uint64]
-    guide: npt.NDArray[np.int32]
-
-    @classmethod
-    def over(cls, cumulative: npt.NDArray[np.uint64]) -> _Table:
-        """The guide for a table."""
-        beginnings = np.arange(2**_GUIDE_BITS, dtype=np.uint64) << _REST_BITS
-        last = beginnings | ((np.uint64(1) << _REST_BITS) - np.uint64(1))
-        lowest, highest = (
-            np.searchsorted(cumulative, words, side="right") for words in (beginnings, last)
-        )
-        decided = np.where(lowest == highest, lowest - len(cumulative) // 2, _UNDECIDED)
-        return cls(cumulative=cumulative, guide=decided.astype(np.int32))
-
-    def drawn_by(self, words: npt.NDArray[np.uint64]) -> IntegerArray:
-        """int64, one integer a word; the middle of the table is 0."""
-        drawn = np.empty(len(words), dtype=np.int64)
-        for first in range(0, len(words), _AT_ONCE):
-            block = words[first : first + _AT_ONCE]
-            found = self.guide[(block >> _REST_BITS).view(np.int64)]
-            left = np.flatnonzero(found == _UNDECIDED)
-            searched = np.searchsorted(self.cumulative, block[left], side="right")
-            found[left] = searched - len(self.cumulative) // 2
-            drawn[first : first + _AT_ONCE] = found
-        return drawn
-
-
-@lru_cache(maxsize=8)
-def _narrow_gaussian(stddev: float) -> _Table:
-    return _Table.over(_cumulative(stddev))
-
-
-def _cumulative(stddev: float) -> npt.NDArray[np.uint64]:
-    """uint64 [2 * tail + 1]: 2**64 times the probability of every integer up to -tail, ..., tail.
-
-    The last is left at 2**64 - 1, so that no 64-bit word lies beyond the table by more than one.
-    """
-    tail = math.ceil(_TAIL * stddev)
-    half = np.exp(-0.5 * (np.arange(1, tail + 1) / stddev) ** 2)
-    total = 1 + 2 * math.fsum(half)
-    # Whole numbers from here on: sums of 64 bits do not round.
-    weights = [int(weight / total * 2.0**64) for weight in half]
-    middle = 2**64 - 2 * sum(weights)
-    mass, table = 0, []
-    for weight in (*reversed(weights), middle, *weights):
-        mass += weight
-        table.append(min(mass, 2**64 - 1))
-    return np.array(table, dtype=np.uint64)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fedtrace.privacy.noise import FloatArray, RandomSource, gaussian_on_grid
+from fedtrace.privacy.noise import gaussian_on_grid
+from fedtrace.privacy.randomness import FloatArray, RandomSource
 
 CALIBRATION_GROUPS = 10
 """Calibration compares ten groups of neighbouring bins: single bins would show mostly noise."""

@@ -1,149 +1,28 @@
-"""Secret randomness: coins that decide who takes part, and Gaussian noise that hides them.
+"""The noise of one party on a sum of clipped contributions: the Gaussian mechanism on a grid.
 
-Every number comes from an AES-256-CTR keystream under a key that the operating system's generator
-made for one request and that is forgotten after it. There is no state: a forked process cannot
-repeat its parent's noise, and a later break-in cannot recompute noise that was already used.
+All of the noise is added here, by whoever releases the sum alone: a school in trust mode `local`,
+and for its own statistics. `discrete.py` has the shares of noise that many schools add up.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES256
-from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-FloatArray = npt.NDArray[np.float64]
-CoinArray = npt.NDArray[np.bool_]
+from fedtrace.privacy.discrete_gaussian import (
+    SMALLEST_STDDEV,
+    SMOOTHING_STDDEV,
+    discrete_gaussian,
+)
+from fedtrace.privacy.randomness import FloatArray, RandomSource
 
-GRID_BITS = 24
-"""The noised sum lives on a grid of at most C * 2**-24: finer than float32 can tell near C."""
+GRID_BITS = 20
+"""The noised sum lives on a grid of at most C * 2**-20: far below any noise that hides a student,
+and coarse enough for the sampler's tables to stay in a core's own cache."""
 
-_KEY_BYTES = 32
-_AT_ONCE = 2**13  # pairs whose intermediate results stay in a core's own cache
-_WORD_BYTES = 8
-_SPARE_WORDS = 2  # ``update_into`` wants room for one more block of the cipher
-_ZEROS = bytes(2**16)  # encrypted piece by piece: a new page for every piece would cost more
-_ZERO_COUNTER = bytes(16)  # each key encrypts one stream, so no counter is ever used twice
-
-
-class RandomSource(Protocol):
-    """Where coins and noise come from: ``OsRandom``, or ``SeededRandom`` in tests."""
-
-    def bytes(self, count: int) -> bytes:
-        """``count`` uniform bytes."""
-
-    def words(self, count: int) -> npt.NDArray[np.uint64]:
-        """uint64 [count], uniform."""
-
-    def uniform(self, count: int) -> FloatArray:
-        """float64 [count], multiples of 2**-53 uniform in [0, 1)."""
-
-    def normal(self, count: int) -> FloatArray:
-        """float64 [count], independent standard Gaussian numbers."""
-
-
-class _Keystream:
-    """A random source over fresh AES-256 keys; subclasses say where a key comes from."""
-
-    def _fresh_key(self) -> bytes:
-        raise NotImplementedError
-
-    def bytes(self, count: int) -> bytes:
-        """``count`` uniform bytes."""
-        return self.words(-(-count // _WORD_BYTES)).tobytes()[:count]
-
-    def words(self, count: int) -> npt.NDArray[np.uint64]:
-        """uint64 [count], uniform: the keystream, read as little-endian words."""
-        stream = Cipher(AES256(self._fresh_key()), CTR(_ZERO_COUNTER)).encryptor()
-        words = np.empty(count + _SPARE_WORDS, dtype="<u8")
-        room = words.data.cast("B")
-        for first in range(0, _WORD_BYTES * count, len(_ZEROS)):
-            rest = _WORD_BYTES * count - first
-            stream.update_into(_ZEROS[:rest], room[first:])
-        return words[:count]
-
-    def uniform(self, count: int) -> FloatArray:
-        """float64 [count], multiples of 2**-53 uniform in [0, 1)."""
-        return (self.words(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-    def normal(self, count: int) -> FloatArray:
-        """float64 [count], independent standard Gaussian numbers.
-
-        Box and Muller 1958 ("A Note on the Generation of Random Normal Deviates"), two words for
-        two numbers and no rejection, so that the time taken says nothing about the values. The
-        radius keeps all 64 bits of its word: the tail ends at 9.5 standard deviations, beyond
-        which a Gaussian falls with probability 3e-21.
-        """
-        words = self.words(count + count % 2).reshape(2, -1)
-        pairs = np.empty(words.shape)
-        for first in range(0, words.shape[1], _AT_ONCE):
-            block = slice(first, first + _AT_ONCE)
-            # (word + 1/2) / 2**64 is in (0, 1]: the logarithm is finite and never positive.
-            radius = np.sqrt(-2.0 * np.log((words[0, block].astype(np.float64) + 0.5) * 2.0**-64))
-            angle = (2.0 * math.pi * 2.0**-53) * (words[1, block] >> np.uint64(11))
-            np.multiply(radius, np.cos(angle), out=pairs[0, block])
-            np.multiply(radius, np.sin(angle), out=pairs[1, block])
-        return pairs.reshape(-1)[:count]
-
-
-class OsRandom(_Keystream):
-    """The operating system's generator, stretched: a fresh key from it for every request."""
-
-    def _fresh_key(self) -> bytes:
-        return os.urandom(_KEY_BYTES)
-
-    def __repr__(self) -> str:
-        return "OsRandom()"
-
-
-class SeededRandom(_Keystream):
-    """The same streams from a seed, for tests: whoever knows the seed can subtract the noise.
-
-    Args:
-        seed: any integer; equal seeds give equal sequences of requests.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._requests = 0
-
-    def _fresh_key(self) -> bytes:
-        self._requests += 1
-        return hashlib.sha256(f"{self._seed}/{self._requests}".encode()).digest()
-
-    def __repr__(self) -> str:
-        return f"SeededRandom({self._seed})"
-
-
-def poisson_sample(students: int, rate: float, source: RandomSource) -> CoinArray:
-    """Flip one secret coin a student; the result itself must never leave the school.
-
-    Amplification by sampling holds only while nobody learns who takes part, so the number of
-    heads is as secret as the heads (Abadi et al. 2016, "Deep Learning with Differential Privacy",
-    section 3.1, with independent coins as its analysis assumes).
-
-    Args:
-        students: how many coins.
-        rate: probability q of heads, from 0 to 1; exact to 2**-53.
-        source: the coins.
-
-    Returns:
-        bool [students]; an empty sample is a normal outcome.
-
-    Raises:
-        ValueError: a rate outside [0, 1] or a negative number of students.
-    """
-    if not 0 <= rate <= 1:
-        raise ValueError(f"a sampling rate lies in [0, 1], not {rate}")
-    if students < 0:
-        raise ValueError(f"the number of students is at least 0, not {students}")
-    return source.uniform(students) < rate
+_LARGEST_MULTIPLE = 2.0**52  # still a whole number in float64
 
 
 def grid_step(norm: float) -> float:
@@ -152,14 +31,16 @@ def grid_step(norm: float) -> float:
 
 
 def grid_noise_stddev(*, clipping_norm: float, noise_multiplier: float, parameters: int) -> float:
-    """Standard deviation that the noise really has: z times the sensitivity *on the grid*.
+    """Standard deviation of the noise: z times the sensitivity *on the grid*, and smoothing.
 
     Rounding moves each of d entries of either of two neighbouring sums by at most step / 2, so the
     rounded sums differ by at most C + step * sqrt(d) in L2 norm. With a million parameters that
-    is C * (1 + 6e-5) at the worst.
+    is C * (1 + 1e-3) at the worst. What a Gaussian gives up to become discrete comes on top.
     """
-    rounded_norm = clipping_norm + grid_step(clipping_norm) * math.sqrt(parameters)
-    return noise_multiplier * rounded_norm
+    step = grid_step(clipping_norm)
+    sensitivity = clipping_norm / step + math.sqrt(parameters)
+    steps = math.hypot(noise_multiplier * sensitivity, SMOOTHING_STDDEV)
+    return max(steps, SMALLEST_STDDEV) * step
 
 
 def add_gaussian_noise(
@@ -192,15 +73,15 @@ def gaussian_on_grid(
         A Gaussian number in floating point is not Gaussian in its low bits: which floats can occur
         depends on the value that was noised, and tells it (Mironov 2012, "On Significance of the
         Least Significant Bits for Differential Privacy"; Jin et al. 2022, "Are We There Yet?").
-        So the sum is first rounded to multiples of a power of two, the noise is rounded to the
-        same multiples, and both are added exactly: the multiples that can occur are the same for
-        every sum. The theorem that covers it is closure under post-processing (Dwork and Roth
-        2014, proposition 2.1): for a multiple k and real x, k + round(x) = round(k + x), so what is
-        released is a rounding of the Gaussian mechanism's output on a query of sensitivity
-        C + step * sqrt(d), which ``grid_noise_stddev`` uses. Its privacy loss is that of noise
-        multiplier z, as the ledger says.
+        So the sum is rounded to multiples of a power of two, and the noise is a whole number of
+        them: exact integer arithmetic, and every multiple can occur for every sum.
 
-        Outside the theorem: the sampler's finite words (see ``RandomSource.normal``), and the last
+        Two neighbouring sums differ by at most D = C / step + sqrt(d) in grid steps. The discrete
+        Gaussian of variance (z D)^2 + s^2 is a post-processing of the continuous one of variance
+        (z D)^2, up to the factor that point 3 of `discrete.NoiseShare` states and proves. So the
+        privacy loss is that of a Gaussian mechanism with noise multiplier z, as the ledger says.
+
+        Outside the theorem: the sampler's finite words (see `discrete_gaussian`), and the last
         bits of the floating-point sum that the caller hands in, which is taken to be exact.
 
     Args:
@@ -214,7 +95,8 @@ def gaussian_on_grid(
         float64 [parameters], multiples of ``grid_step(clipping_norm)``.
 
     Raises:
-        ValueError: a total that is not finite or not flat, a clipping norm that is not positive
+        ValueError: a total that is not finite, not flat or beyond 2**52 grid steps (no sum of
+            clipped contributions of a school is so large), a clipping norm that is not positive
             and finite, or a noise multiplier that is negative or not finite.
     """
     require_clipping_norm(clipping_norm)
@@ -225,13 +107,18 @@ def gaussian_on_grid(
         raise ValueError("a sum of clipped contributions is finite; this one is not")
     step = grid_step(clipping_norm)
     multiples = np.rint(total.astype(np.float64) / step)
+    if len(total) and np.abs(multiples).max() > _LARGEST_MULTIPLE:
+        raise ValueError(
+            f"a sum of contributions clipped to {clipping_norm:g} does not reach "
+            f"{np.abs(total).max():g}"
+        )
     if noise_multiplier > 0:
         stddev = grid_noise_stddev(
             clipping_norm=clipping_norm, noise_multiplier=noise_multiplier, parameters=len(total)
         )
-        noise = source.normal(len(total))
-        noise *= stddev / step
-        multiples += np.rint(noise, out=noise)
+        noised = discrete_gaussian(stddev / step, len(total), source)
+        noised += multiples.astype(np.int64)
+        multiples = noised.astype(np.float64)
     multiples *= step
     multiples += 0.0  # a zero has one sign: -0 would tell on which side the sum was
     return multiples

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from fedtrace.privacy.noise import OsRandom, RandomSource, SeededRandom
+from fedtrace.privacy.randomness import OsRandom, RandomSource, SeededRandom
 
 Status = Literal["PASS", "WARN", "FAIL"]
 

@@ -31,7 +31,7 @@ from fedtrace.privacy.attacks.membership import (
     likelihood_ratios,
     membership_rate,
 )
-from fedtrace.privacy.noise import RandomSource, poisson_sample
+from fedtrace.privacy.randomness import RandomSource, poisson_sample
 from fedtrace.server.aggregation import (
     OptimiserState,
     ServerOptimiser,

@@ -11,13 +11,8 @@ import numpy.typing as npt
 from fedtrace.deploy.attacks.finding import AttackReport, AttackSettings, Finding, claim, control
 from fedtrace.privacy.attacks.noise_tests import FALSE_ALARM_RATE, noise_p_values, suspicious
 from fedtrace.privacy.discrete import NoiseShare
-from fedtrace.privacy.noise import (
-    FloatArray,
-    RandomSource,
-    SeededRandom,
-    gaussian_on_grid,
-    grid_noise_stddev,
-)
+from fedtrace.privacy.noise import gaussian_on_grid, grid_noise_stddev
+from fedtrace.privacy.randomness import FloatArray, RandomSource, SeededRandom
 
 SCHOOLS, ROUNDS, NUMBERS = 8, 16, 4000
 SCHOOLS_SHORT, ROUNDS_SHORT, NUMBERS_SHORT = 3, 4, 4000

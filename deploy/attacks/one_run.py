@@ -17,7 +17,8 @@ from fedtrace.models.networks import build, student_losses
 from fedtrace.privacy.attacks.one_run import OneRunBound, audit_one_run
 from fedtrace.privacy.discrete import NoiseShare
 from fedtrace.privacy.engine import ClippedSumEngine
-from fedtrace.privacy.noise import RandomSource, gaussian_on_grid, poisson_sample
+from fedtrace.privacy.noise import gaussian_on_grid
+from fedtrace.privacy.randomness import RandomSource, poisson_sample
 
 FloatArray = npt.NDArray[np.float64]
 

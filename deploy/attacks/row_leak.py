@@ -16,7 +16,8 @@ from fedtrace.models.networks import ModelSpec, build, student_losses
 from fedtrace.privacy.accounting import attack_bound, calibrate_noise
 from fedtrace.privacy.attacks.row_leak import chance, recovered_fraction
 from fedtrace.privacy.engine import ClippedSumEngine
-from fedtrace.privacy.noise import RandomSource, add_gaussian_noise
+from fedtrace.privacy.noise import add_gaussian_noise
+from fedtrace.privacy.randomness import RandomSource
 
 SKILLS = 124
 STUDENTS, STUDENTS_SHORT = 200, 20

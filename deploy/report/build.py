@@ -24,7 +24,7 @@ from fedtrace.deploy.report.model import (
 )
 from fedtrace.governance.plan import Plan
 from fedtrace.privacy.accounting import GaussianEvent, epsilon, epsilon_sentence
-from fedtrace.privacy.noise import OsRandom
+from fedtrace.privacy.randomness import OsRandom
 from fedtrace.server.outcome import Disposition, JobOutcome, RoundOutcome
 
 _PACKAGES = ("fedtrace", "flwr", "torch", "dp-accounting", "cryptography")

@@ -1,10 +1,5 @@
-"""The compiled engine: clipped sums of a knowledge-tracing LSTM, without padding, in C++.
+"""The compiled library: clipped sums of a knowledge-tracing LSTM and integer noise, in C++.
 
-Optional. Where the library was not built, ``kernel_available`` says so and
-``fedtrace.privacy.engine`` does the same work in torch.
+Optional. Where it was not built, ``library.kernel_available`` says so; ``privacy/engine.py`` and
+``privacy/discrete_gaussian.py`` do the same work in torch and NumPy.
 """
-
-from fedtrace.privacy.kernel.library import instruction_sets, kernel_available
-from fedtrace.privacy.kernel.tracing import TracingKernel, TracingShape
-
-__all__ = ["TracingKernel", "TracingShape", "instruction_sets", "kernel_available"]

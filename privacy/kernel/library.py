@@ -12,6 +12,9 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
+
 InstructionSet = Literal["baseline", "avx2", "avx512"]
 INSTRUCTION_SETS: Final[tuple[InstructionSet, ...]] = get_args(InstructionSet)
 """In the order of the library's numbers, slowest first."""
@@ -86,6 +89,47 @@ def run(task: Task, *, double: bool, instruction_set: InstructionSet) -> None:
         raise RuntimeError(f"the compiled engine has no instruction set {instruction_set!r}")
 
 
+def draw_by_alias(
+    words: npt.NDArray[np.uint64],
+    *,
+    bins: npt.NDArray[np.uint64],
+    bits: int,
+    radix: int,
+    drawn: npt.NDArray[np.int64],
+    ties: npt.NDArray[np.int64],
+) -> int:
+    """Two integers a word from an alias table; see ``source/drawing.h``.
+
+    Args:
+        words: uint64 [n], contiguous as all the other arrays.
+        bins: uint64 [2**bits].
+        bits: how many bits of a half word choose its bin.
+        radix: what the second integer counts for.
+        drawn: int64 [n], where the sums go.
+        ties: int64 [2 * n] and more, where the undecided half words go.
+
+    Returns:
+        How many half words are undecided.
+
+    Raises:
+        RuntimeError: there is no library.
+    """
+    library = _library()
+    if library is None:
+        raise RuntimeError("the compiled engine was not built when fedtrace was installed")
+    found: int = library.fedtrace_draw_by_alias(
+        words.ctypes.data,
+        len(words),
+        bins.ctypes.data,
+        bits,
+        len(bins) // 2,
+        radix,
+        drawn.ctypes.data,
+        ties.ctypes.data,
+    )
+    return found
+
+
 @cache
 def _library() -> ctypes.CDLL | None:
     for suffix in EXTENSION_SUFFIXES:
@@ -105,4 +149,7 @@ def _loaded(path: Path) -> ctypes.CDLL | None:
     for entry in (library.fedtrace_clipped_sum_f32, library.fedtrace_clipped_sum_f64):
         entry.argtypes = [POINTER(Task), c_int]
         entry.restype = c_int
+    draw = library.fedtrace_draw_by_alias
+    draw.argtypes = [c_void_p, c_int64, c_void_p, c_int, c_int64, c_int64, c_void_p, c_void_p]
+    draw.restype = c_int64
     return library

@@ -39,7 +39,7 @@ from fedtrace.models.interactions import Interactions
 from fedtrace.models.metrics import evaluate, predict
 from fedtrace.models.networks import ARCHITECTURES, Architecture, build
 from fedtrace.models.parameters import Vector, from_vector
-from fedtrace.privacy.noise import OsRandom
+from fedtrace.privacy.randomness import OsRandom
 from fedtrace.server.aggregation import (
     OptimiserState,
     RunningSum,

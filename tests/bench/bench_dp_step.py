@@ -15,21 +15,19 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 
-import numpy as np
 import torch
-from bench.dp_steps import CLIPPING_NORM, CONTESTANTS, StepShape, peak_bytes
+from bench.dp_steps import CONTESTANTS, StepShape, peak_bytes
 from support.measurement import Measurement, interleaved_seconds, spread
 
-from fedtrace.privacy.kernel import kernel_available
-from fedtrace.privacy.noise import OsRandom, add_gaussian_noise
+from fedtrace.privacy.kernel.library import kernel_available
 
 PLAIN, OPACUS, TORCH, COMPILED = CONTESTANTS
 REPETITIONS = 5
-MILLION = 1_000_000
 MEBIBYTE = 2**20
 
 SMALL = StepShape(students=32, time=50, size=100, skills=124)
 SMALL_WIDE = StepShape(students=32, time=50, size=200, skills=124)
+MIDDLE_WIDE = StepShape(students=128, time=50, size=200, skills=124)
 LARGE = StepShape(students=128, time=200, size=100, skills=124)
 LARGE_WIDE = StepShape(students=128, time=200, size=200, skills=1000)
 SKEWED = StepShape(students=128, time=200, size=100, skills=124, skewed=True)
@@ -41,20 +39,20 @@ GRID = tuple(
 
 
 def run() -> list[Measurement]:
-    """Steps on full-length and on skewed students, their memory, and the noise."""
+    """Steps on full-length and on skewed students, and their memory."""
     torch.set_num_threads(1)
     if os.environ.get("FEDTRACE_DP_STEP") == "grid":
         return [each for shape in GRID for each in _steps(shape, [PLAIN, COMPILED])]
     return [
         *_steps(SMALL, [PLAIN, OPACUS, TORCH, COMPILED]),
         *_steps(SMALL_WIDE, [PLAIN, OPACUS, COMPILED]),
+        *_steps(MIDDLE_WIDE, [PLAIN, OPACUS, COMPILED]),
         *_steps(LARGE, [PLAIN, OPACUS, TORCH, COMPILED]),
         *_steps(LARGE_WIDE, [PLAIN, COMPILED]),
         *_steps(SKEWED, [PLAIN, TORCH, COMPILED]),
         *_steps(SKEWED_WIDE, [PLAIN, COMPILED]),
         *_memory(SMALL),
         *_memory(LARGE),
-        _noise(),
     ]
 
 
@@ -123,22 +121,3 @@ def _memory(shape: StepShape) -> list[Measurement]:
         )
         for name, values in peaks.items()
     ]
-
-
-def _noise() -> Measurement:
-    total, source = np.zeros(MILLION, dtype=np.float32), OsRandom()
-    name = "noise for a million parameters"
-    seconds = interleaved_seconds(
-        {
-            name: lambda: add_gaussian_noise(
-                total, clipping_norm=CLIPPING_NORM, noise_multiplier=1.0, source=source
-            )
-        },
-        repetitions=REPETITIONS,
-    )
-    return _measurement(seconds, name)
-
-
-if __name__ == "__main__":
-    for measured in run():
-        print(measured)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.measurement import Measurement
 
 from fedtrace.deploy.attacks.row_leak import leaked_fractions
-from fedtrace.privacy.noise import SeededRandom
+from fedtrace.privacy.randomness import SeededRandom
 
 STUDENTS = 200
 

@@ -16,7 +16,7 @@ from fedtrace.models.interactions import Batch, Interactions, to_batch
 from fedtrace.models.networks import DKT, student_losses
 from fedtrace.models.parameters import to_vector
 from fedtrace.privacy.engine import ClippedSumEngine
-from fedtrace.privacy.kernel import TracingKernel, TracingShape
+from fedtrace.privacy.kernel.tracing import TracingKernel, TracingShape
 
 CLIPPING_NORM = 0.1
 

@@ -37,7 +37,7 @@ from fedtrace.governance.secure_sum import (
 )
 from fedtrace.governance.signing import generate_key, unverified_payload
 from fedtrace.privacy.discrete import NoiseShare
-from fedtrace.privacy.noise import RandomSource
+from fedtrace.privacy.randomness import RandomSource
 from fedtrace.privacy.secure_sum import protocol
 
 BAD, OTHER = "school-2", "school-1"

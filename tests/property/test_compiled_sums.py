@@ -11,7 +11,7 @@ from support.students import made_up_students
 from support.tracing import Subject, TracingArchitecture, close
 
 from fedtrace.privacy import reference
-from fedtrace.privacy.kernel import instruction_sets, kernel_available
+from fedtrace.privacy.kernel.library import instruction_sets, kernel_available
 
 pytestmark = pytest.mark.skipif(
     not kernel_available(), reason="the compiled engine was not built: no C++ compiler at install"

@@ -14,7 +14,8 @@ from fedtrace.models.interactions import Interactions, to_batch
 from fedtrace.models.networks import KnowledgeModel, ModelSpec, build, student_losses
 from fedtrace.privacy.engine import ClippedSum, ClippedSumEngine
 from fedtrace.privacy.histograms import score_histograms
-from fedtrace.privacy.noise import SeededRandom, gaussian_on_grid, grid_step
+from fedtrace.privacy.noise import gaussian_on_grid, grid_step
+from fedtrace.privacy.randomness import SeededRandom
 
 SKILLS = 6
 

@@ -16,8 +16,8 @@ from fedtrace.models.history import FEATURES, history, ragged_history
 from fedtrace.models.interactions import Batch, Interactions, to_batch
 from fedtrace.models.networks import KnowledgeModel, ModelSpec, build, student_losses
 from fedtrace.privacy.engine import ClippedSum, ClippedSumEngine
-from fedtrace.privacy.kernel import TracingKernel, TracingShape
 from fedtrace.privacy.kernel.library import InstructionSet
+from fedtrace.privacy.kernel.tracing import TracingKernel, TracingShape
 
 TracingArchitecture = Literal["dkt", "residual-dkt"]
 

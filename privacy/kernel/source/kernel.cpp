@@ -1,7 +1,7 @@
 // Sums of clipped per-student gradients of a knowledge-tracing LSTM; ../tracing.py says
-// which network, and what is promised.
+// which network, and what is promised. And the drawing of integer noise, in drawing.h.
 //
-// The same source is compiled for several instruction sets, each in its own namespace, and the
+// The same source of the sums is compiled for several instruction sets, each in its own namespace, and the
 // caller picks one that the processor has. Standard headers stay outside of the namespaces.
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <system_error>
@@ -16,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "drawing.h"
+#include "memory.h"
 #include "task.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -26,14 +29,15 @@ namespace {
 template <typename T>
 struct OnCacheLines {
   using value_type = T;
-  static constexpr std::align_val_t kLine{64};
   OnCacheLines() = default;
   template <typename U>
   OnCacheLines(const OnCacheLines<U>&) {}
   T* allocate(std::size_t count) {
-    return static_cast<T*>(::operator new(count * sizeof(T), kLine));
+    return static_cast<T*>(KeptMemory::of_process().take(count * sizeof(T)));
   }
-  void deallocate(T* memory, std::size_t) { ::operator delete(memory, kLine); }
+  void deallocate(T* memory, std::size_t count) {
+    KeptMemory::of_process().give_back(memory, count * sizeof(T));
+  }
   template <typename U>
   void construct(U* place) {
     ::new (static_cast<void*>(place)) U;
@@ -160,6 +164,12 @@ __attribute__((visibility("default"))) int fedtrace_clipped_sum_f32(const Task* 
 
 __attribute__((visibility("default"))) int fedtrace_clipped_sum_f64(const Task* task, int set) {
   return run<double>(*task, set);
+}
+
+__attribute__((visibility("default"))) int64_t fedtrace_draw_by_alias(
+    const uint64_t* words, int64_t count, const uint64_t* bins, int bits, int64_t middle,
+    int64_t radix, int64_t* drawn, int64_t* ties) {
+  return draw_by_alias(words, count, bins, bits, middle, radix, drawn, ties);
 }
 
 }

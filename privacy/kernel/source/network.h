@@ -167,12 +167,15 @@ struct Total {
   // The gradient at the input's weights is linear in the summed gate gradients of each answer. Where
   // students were weighed by pairs of answers it was not multiplied out; now it is, for all at once.
   void add_postponed(const Network<T>& net) {
-    Buffer<double> gates(kBlock * net.gates), input(kBlock * net.embedding);
+    const int64_t gates_distance = row_distance<double>(net.gates);
+    const int64_t input_distance = row_distance<double>(net.embedding);
+    Buffer<double> gates(kBlock * gates_distance), input(kBlock * input_distance);
     Buffer<double> product(net.gates * net.embedding);
     int64_t filled = 0;
     const auto flush = [&] {
-      sum_outer_products<double>(gates.data(), net.gates, net.gates, input.data(), net.embedding,
-                            net.embedding, filled, product.data(), net.embedding);
+      sum_outer_products<double>(gates.data(), gates_distance, net.gates, input.data(),
+                                 input_distance, net.embedding, filled, product.data(),
+                                 net.embedding);
       add_scaled<double>(onto_input.data(), product.data(), product.size(), 1.0);
       filled = 0;
     };
@@ -181,8 +184,8 @@ struct Total {
       // Where all are zero, who gave this answer was left out, perhaps because of its embedding:
       // 0 times NaN must not come back.
       if (std::all_of(row, row + net.gates, [](double value) { return value == 0; })) continue;
-      std::copy_n(row, net.gates, &gates[filled * net.gates]);
-      std::copy_n(&net.answer[place * net.embedding], net.embedding, &input[filled * net.embedding]);
+      std::copy_n(row, net.gates, &gates[filled * gates_distance]);
+      std::copy_n(&net.answer[place * net.embedding], net.embedding, &input[filled * input_distance]);
       if (++filled == kBlock) flush();
     }
     if (filled > 0) flush();

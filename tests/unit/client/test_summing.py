@@ -11,7 +11,7 @@ from support.tracing import close
 from fedtrace.client import summing
 from fedtrace.client.summing import CompiledSums, TorchSums, student_sums
 from fedtrace.models.networks import ARCHITECTURES, Architecture, KnowledgeModel, ModelSpec, build
-from fedtrace.privacy.kernel import kernel_available
+from fedtrace.privacy.kernel.library import kernel_available
 
 needs_kernel = pytest.mark.skipif(
     not kernel_available(), reason="the compiled engine was not built: no C++ compiler at install"

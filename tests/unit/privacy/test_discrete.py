@@ -1,4 +1,4 @@
-"""Noise shares on a grid: distribution, sensitivity, scale of the sum, range."""
+"""Noise shares on a grid: sensitivity, scale of the sum, range."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedtrace.privacy.discrete import (
-    MODULUS_BITS,
-    SMALLEST_STDDEV,
-    NoiseShare,
-    _cumulative,
-    _Table,
-    discrete_gaussian,
-)
-from fedtrace.privacy.noise import SeededRandom
+from fedtrace.privacy.discrete import MODULUS_BITS, NoiseShare
+from fedtrace.privacy.randomness import SeededRandom
 
 PUBLIC = {
     "clipping_norm": 0.1,
@@ -32,53 +25,6 @@ PUBLIC = {
 
 def share(**changes: float) -> NoiseShare:
     return NoiseShare.of(**{**PUBLIC, **changes})  # type: ignore[arg-type]
-
-
-def test_the_table_is_the_distribution() -> None:
-    stddev = 12.5
-    table = _cumulative(stddev)
-    mass = np.diff(table.astype(np.float64), prepend=0.0) / 2.0**64
-    points = np.arange(len(table)) - len(table) // 2
-    wanted = np.exp(-(points**2) / (2 * stddev**2))
-    assert np.allclose(mass, wanted / wanted.sum(), rtol=1e-9, atol=1e-15)
-    assert int(table[-1]) == 2**64 - 1
-    assert (np.diff(table.astype(object)) >= 0).all()
-
-
-@pytest.mark.parametrize("stddev", [6.5, 320.0, 14_000.0])
-def test_the_guide_answers_every_word_as_a_search_would(stddev: float) -> None:
-    """At every boundary of the table, where a guess by the first bits would go wrong."""
-    cumulative = _cumulative(stddev)
-    ends = np.array([0, 1, 2**47 - 1, 2**47, 2**63, 2**64 - 2, 2**64 - 1], dtype=np.uint64)
-    below, above = (cumulative[(cumulative > 0)] - np.uint64(1)), cumulative[cumulative < 2**64 - 1]
-    coins = SeededRandom(4).words(50_000)
-    words = np.concatenate([ends, below, cumulative, above + np.uint64(1), coins])
-    searched = np.searchsorted(cumulative, words, side="right") - len(cumulative) // 2
-    np.testing.assert_array_equal(_Table.over(cumulative).drawn_by(words), searched)
-
-
-@pytest.mark.parametrize("stddev", [SMALLEST_STDDEV, 500.0, 1e6])
-def test_draws_have_the_moments_of_a_gaussian(stddev: float) -> None:
-    drawn = discrete_gaussian(stddev, 200_000, SeededRandom(1)) / stddev
-    assert abs(drawn.mean()) < 5 / math.sqrt(200_000)
-    assert abs(drawn.var() - 1) < 5 * math.sqrt(2 / 200_000)
-    assert abs((drawn**4).mean() - 3) < 0.15
-    for point in (0.5, 1.0, 2.0):
-        below = 0.5 * (1 + math.erf(point / math.sqrt(2)))
-        assert abs((drawn < point).mean() - below) < 0.006
-
-
-def test_draws_are_independent_and_of_both_parities() -> None:
-    drawn = discrete_gaussian(1e4, 200_000, SeededRandom(2))
-    assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.01
-    assert abs((drawn % 2).mean() - 0.5) < 0.006
-    assert abs((drawn % 71).mean() - 35) < 0.3  # the radix of the sampler is 70
-
-
-@pytest.mark.parametrize("stddev", [63.9, -1.0, math.nan, math.inf])
-def test_a_share_too_narrow_for_the_proof_is_refused(stddev: float) -> None:
-    with pytest.raises(ValueError, match="at least 64 steps wide"):
-        discrete_gaussian(stddev, 1, SeededRandom(0))
 
 
 @pytest.mark.parametrize("answering", [14, 17])

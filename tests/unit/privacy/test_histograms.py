@@ -9,7 +9,8 @@ import pytest
 
 from fedtrace.models.metrics import evaluate
 from fedtrace.privacy.histograms import metrics_from_histograms, noised, score_histograms
-from fedtrace.privacy.noise import FloatArray, SeededRandom, grid_step
+from fedtrace.privacy.noise import grid_step
+from fedtrace.privacy.randomness import FloatArray, SeededRandom
 
 BINS = 40
 

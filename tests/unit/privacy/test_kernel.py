@@ -16,14 +16,13 @@ from support.tracing import Subject, TracingArchitecture, close
 from fedtrace.models.history import ragged_history
 from fedtrace.models.interactions import Interactions
 from fedtrace.privacy import reference
-from fedtrace.privacy.kernel import (
-    TracingKernel,
-    TracingShape,
+from fedtrace.privacy.kernel import library
+from fedtrace.privacy.kernel.library import (
+    InstructionSet,
     instruction_sets,
     kernel_available,
-    library,
 )
-from fedtrace.privacy.kernel.library import InstructionSet
+from fedtrace.privacy.kernel.tracing import TracingKernel, TracingShape
 
 pytestmark = pytest.mark.skipif(
     not kernel_available(), reason="the compiled engine was not built: no C++ compiler at install"

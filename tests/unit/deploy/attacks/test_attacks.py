@@ -7,7 +7,7 @@ import pytest
 from fedtrace.deploy.attacks.attacks import ATTACKS, carry_out
 from fedtrace.deploy.attacks.finding import AttackReport, AttackSettings, claim, control
 from fedtrace.deploy.attacks.row_leak import leaked_fractions
-from fedtrace.privacy.noise import SeededRandom
+from fedtrace.privacy.randomness import SeededRandom
 
 
 def attacked(attack: str) -> AttackReport:

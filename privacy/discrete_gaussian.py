@@ -1,0 +1,196 @@
+"""Gaussian integers: the noise of a sum on a grid, drawn exactly and in constant time.
+
+The compiled library and NumPy draw the same integers from the same words; which one works is a
+matter of speed alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from fedtrace.privacy.kernel.library import draw_by_alias, kernel_available
+from fedtrace.privacy.randomness import RandomSource
+
+IntegerArray = npt.NDArray[np.int64]
+
+SMALLEST_STDDEV = 64.0
+"""Below it the two look-ups of `discrete_gaussian` are no longer one Gaussian, to the proof."""
+
+SMOOTHING_STDDEV = 2.0
+"""s in the proof of `NoiseShare`, in grid steps: what a Gaussian gives up to become discrete."""
+
+_TAIL = 9.5  # standard deviations; beyond it a Gaussian falls with probability 2e-21
+_WIDEST_TABLE = 2.0**14  # standard deviation: 2**19 bins, 4 MiB
+_WORD_BITS = 64
+_HALF_BITS = 32
+
+
+def discrete_gaussian(stddev: float, count: int, source: RandomSource) -> IntegerArray:
+    """Independent integers, k with probability proportional to exp(-k^2 / (2 stddev^2)).
+
+    The sum of a narrow one and ``radix`` times another is a wide one, by point 2 of `NoiseShare`'s
+    proof (Micciancio and Walter 2017, "Gaussian Sampling over the Integers: Efficient, Generic,
+    Constant-Time", section 3), so that two look-ups in a short table replace one in a long one;
+    where even that is long, four do.
+    With stddev >= 64 the lattice sum in that proof is at least 1.93 wide, which makes the result
+    exact up to a factor of 1 +- 1e-31.
+
+    Args:
+        stddev: at least `SMALLEST_STDDEV`.
+        count: how many.
+        source: uniform words: one an integer, and half a one more for each tie.
+
+    Returns:
+        int64 [count].
+
+    Raises:
+        ValueError: a standard deviation below the smallest, or not finite.
+    """
+    if not SMALLEST_STDDEV <= stddev < math.inf:
+        raise ValueError(f"a noise share is at least {SMALLEST_STDDEV:g} steps wide, not {stddev}")
+    radix = max(1, math.isqrt(int(stddev / 2)))
+    narrow_stddev = stddev / math.sqrt(1 + radix**2)
+    if narrow_stddev > _WIDEST_TABLE:
+        first = discrete_gaussian(narrow_stddev, count, source)
+        return first + radix * discrete_gaussian(narrow_stddev, count, source)
+    narrow = _narrow_gaussian(narrow_stddev)
+    drawn = np.empty(count, dtype=np.int64)
+    draw = narrow.draw_compiled if kernel_available() else narrow.draw
+    done = 0
+    for words in source.blocks(count):
+        draw(words, radix, drawn[done : done + len(words)], source)
+        done += len(words)
+    return drawn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasTable:
+    """Turns 64 uniform bits into an integer, with one look-up and no branch.
+
+    The first bits choose a bin; the rest is compared with the bin's threshold and leaves its
+    integer, or the integer of its alias (Walker 1977, "An Efficient Method for Generating Discrete
+    Random Variables with General Distributions"). 32 bits nearly always decide; where they equal
+    the threshold's own, 32 more are asked for. All integers are drawn from whole bins and
+    thresholds, so the probabilities are exact multiples of 2**-64.
+
+    Attributes:
+        bits: how many bits choose a bin; the bin in the middle is 0.
+        thresholds: uint64 [2**bits], each below 2**(64 - bits).
+        packed: uint64 [2**bits], the threshold's first bits, at the front of the upper half, and
+            the alias in the lower half.
+    """
+
+    bits: int
+    thresholds: npt.NDArray[np.uint64]
+    packed: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, weights: list[int]) -> AliasTable:
+        """The table for integers around 0 with these weights.
+
+        Vose 1991, "A Linear Algorithm for Generating Random Numbers with a Given Distribution", in
+        whole numbers: nothing is rounded.
+
+        Args:
+            weights: an odd number of them, the middle one for 0; they add up to 2**64.
+        """
+        reach = len(weights) // 2
+        bits = reach.bit_length() + 1
+        bins, room = 1 << bits, 1 << (_WORD_BITS - bits)
+        missing = bins // 2 - reach
+        left = [0] * missing + weights + [0] * (missing - 1)
+        aliases, thresholds = list(range(bins)), [0] * bins
+        short = [at for at, weight in enumerate(left) if weight < room]
+        long = [at for at, weight in enumerate(left) if weight >= room]
+        while short:  # what is left always fills the bins that are left, so there is a long one
+            at, filler = short.pop(), long[-1]
+            thresholds[at], aliases[at] = left[at], filler
+            left[filler] -= room - left[at]
+            if left[filler] < room:
+                short.append(long.pop())
+        # Those that are left fill a bin each: threshold 0, and their own alias.
+        exact = np.array(thresholds, dtype=np.uint64)
+        leading = (exact >> np.uint64(_HALF_BITS)) << np.uint64(bits + _HALF_BITS)
+        packed = leading | np.array(aliases, dtype=np.uint64)
+        return cls(bits=bits, thresholds=exact, packed=packed)
+
+    def draw(
+        self,
+        words: npt.NDArray[np.uint64],
+        radix: int,
+        drawn: IntegerArray,
+        source: RandomSource,
+    ) -> None:
+        """Write an integer and ``radix`` times another one into ``drawn``, for each word.
+
+        Args:
+            words: uint64 [n].
+            radix: at least 1.
+            drawn: int64 [n].
+            source: where more bits come from.
+        """
+        halves = words.astype("<u8", copy=False).view("<u4")
+        bins = halves >> np.uint32(_HALF_BITS - self.bits)
+        chosen = self.packed.take(bins.view(np.int32))
+        rest = halves << np.uint32(self.bits)
+        thresholds = (chosen >> np.uint64(_HALF_BITS)).astype(np.uint32)
+        found = np.where(rest < thresholds, bins, chosen.astype(np.uint32)).reshape(-1, 2)
+        np.multiply(found[:, 1], np.int64(radix), out=drawn, casting="unsafe")
+        drawn += found[:, 0]
+        drawn -= len(self.packed) // 2 * (1 + radix)
+        self._settle(np.flatnonzero(rest == thresholds), halves, radix, drawn, source)
+
+    def draw_compiled(
+        self,
+        words: npt.NDArray[np.uint64],
+        radix: int,
+        drawn: IntegerArray,
+        source: RandomSource,
+    ) -> None:
+        """``draw``, by the compiled library: the same arguments and the same integers."""
+        ties = np.empty(2 * len(words), dtype=np.int64)
+        found = draw_by_alias(
+            words, bins=self.packed, bits=self.bits, radix=radix, drawn=drawn, ties=ties
+        )
+        halves = words.astype("<u8", copy=False).view("<u4")
+        self._settle(ties[:found], halves, radix, drawn, source)
+
+    def _settle(
+        self,
+        ties: IntegerArray,
+        halves: npt.NDArray[np.uint32],
+        radix: int,
+        drawn: IntegerArray,
+        source: RandomSource,
+    ) -> None:
+        """Take back the alias where 32 more bits say that the bin's own integer was meant."""
+        if not len(ties):
+            return
+        more = source.words(len(ties)) >> np.uint64(_HALF_BITS)
+        tied = halves[ties].astype(np.uint64)
+        bins = tied >> np.uint64(_HALF_BITS - self.bits)
+        rest = ((tied << np.uint64(_HALF_BITS)) | more) & np.uint64((1 << (64 - self.bits)) - 1)
+        own = rest < self.thresholds[bins]
+        aliases = self.packed[bins] & np.uint64(2**_HALF_BITS - 1)
+        further = (bins.astype(np.int64) - aliases.astype(np.int64)) * np.where(ties % 2, radix, 1)
+        np.add.at(drawn, ties[own] // 2, further[own])
+
+
+@lru_cache(maxsize=8)
+def _narrow_gaussian(stddev: float) -> AliasTable:
+    return AliasTable.of(gaussian_weights(stddev))
+
+
+def gaussian_weights(stddev: float) -> list[int]:
+    """2**64 times the probability of every integer up to -tail, ..., tail; exactly 2**64 in all."""
+    tail = math.ceil(_TAIL * stddev)
+    half = np.exp(-0.5 * (np.arange(1, tail + 1) / stddev) ** 2)
+    total = 1 + 2 * math.fsum(half)
+    # Whole numbers from here on: sums of 64 bits do not round.
+    weights = [int(weight / total * 2.0**_WORD_BITS) for weight in half]
+    return [*reversed(weights), 2**_WORD_BITS - 2 * sum(weights), *weights]
