@@ -104,6 +104,17 @@ class Jobs:
             return
         self._write(Job(plan_digest=plan_digest))
 
+    def end(self, plan_digest: str) -> None:
+        """Have a job asked for no more; one that was never asked for is left alone.
+
+        Raises:
+            NetworkError: a file is damaged.
+            OSError: the file cannot be written.
+        """
+        for job in self.all():
+            if job.plan_digest == plan_digest:
+                self._write(job.model_copy(update={"state": "over", "failures": 0, "says": ""}))
+
     def all(self) -> tuple[Job, ...]:
         """Every job that was ever asked for, by digest.
 

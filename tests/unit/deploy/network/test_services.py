@@ -117,6 +117,16 @@ def test_a_job_that_fails_is_started_again_and_one_that_ended_is_not(tmp_path: P
     assert [job.state for job in Jobs(tmp_path / "jobs").all()] == ["over"]
 
 
+def test_a_job_that_was_given_up_is_asked_for_no_more(tmp_path: Path) -> None:
+    jobs, runs, home = Jobs(tmp_path / "jobs"), ScriptedRuns(), ScriptedHome()
+    jobs.end(PLAN)
+    assert jobs.all() == ()
+    jobs.ask(PLAN)
+    jobs.end(PLAN)
+    jobs.tick(runs, home, fab=lambda: b"bundle", now=NOW)
+    assert (runs.started, [job.state for job in jobs.all()]) == ([], ["over"])
+
+
 def test_a_round_that_ended_makes_the_next_failure_the_first(tmp_path: Path) -> None:
     jobs, runs, home, now = Jobs(tmp_path / "jobs"), ScriptedRuns(), ScriptedHome(), NOW
     jobs.ask(PLAN)
