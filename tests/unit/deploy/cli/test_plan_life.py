@@ -1,4 +1,4 @@
-"""``fedtrace plan diff | status | revoke`` and ``fedtrace consortium withdraw | abandon``, typed."""
+"""``fedtrace plan diff | status | revoke``, ``fedtrace consortium withdraw | abandon``, typed."""
 
 from __future__ import annotations
 
