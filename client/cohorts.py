@@ -80,6 +80,19 @@ class CohortBook:
             )
         return commit(_split(row.pseudonyms), row.secret)
 
+    def is_kept(self, root: str) -> bool:
+        """Whether the students of a round are still on file.
+
+        Raises:
+            Corrupt: no such round was ever kept here.
+        """
+        query = select(cohorts.c.secret).where(cohorts.c.root == root)
+        with reading(self._engine) as connection:
+            secret = connection.execute(query).scalar()
+        if secret is None:
+            raise Corrupt("the students of a round that the log tells of are not in the vault")
+        return bool(secret)
+
     def kept(self) -> tuple[KeptCohort, ...]:
         """Every round whose students are still on file, oldest first."""
         query = select(cohorts.c.root, cohorts.c.plan_digest, cohorts.c.frozen_at)

@@ -66,6 +66,21 @@ class UnknownStudentError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """How one record is filed.
+
+    Attributes:
+        fold: what it is for.
+        retain_until: when it must be destroyed.
+        catalogue_digest: of the catalogue that its skills are ids of.
+    """
+
+    fold: Fold
+    retain_until: datetime
+    catalogue_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VaultSummary:
     """What a school may be told about its vault: numbers of students, nothing about any."""
 
@@ -234,6 +249,23 @@ class Vault:
         with reading(self._engine) as connection:
             token: str | None = connection.execute(query).scalar()
         return token
+
+    def filed(self, token: str) -> Filed:
+        """How a student's record is filed.
+
+        Raises:
+            LookupError: there is no such student.
+        """
+        query = select(students.c.fold, students.c.retain_until, students.c.catalogue_digest)
+        with reading(self._engine) as connection:
+            row = connection.execute(query.where(students.c.token == token)).first()
+        if row is None:
+            raise LookupError("there is no such student in the vault")
+        return Filed(
+            fold=Fold(row.fold),
+            retain_until=row.retain_until.replace(tzinfo=UTC),
+            catalogue_digest=row.catalogue_digest,
+        )
 
     def find(self, external_id: str) -> str:
         """The token of a student whom a person names by the school's own number.

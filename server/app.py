@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from contextlib import closing, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedtrace.server.consortium import open_consortium
 from fedtrace.server.outcome import JobEvent
+from fedtrace.server.parent import die_with_parent
 from fedtrace.server.round import run_job
 from fedtrace.server.transport import GridTransport
 
@@ -27,6 +29,10 @@ WAIT_VARIABLE = "FEDTRACE_WAIT_FOR_SCHOOLS"
 """Environment variable: a job whose plan too few schools have accepted is not opened yet."""
 
 PLAN_DIGEST_KEY = "plan-digest"
+PARENT_OPTION = "--parent-pid"
+"""How a superexec tells a ServerApp's process whose it is. Flower watches that parent too, but then
+takes up to ten seconds to leave, and as long holds the log that the next ServerApp needs."""
+
 PROGRESS_FILE = "progress.jsonl"
 LOG_FILE = "serverapp.log"
 
@@ -36,6 +42,8 @@ app = ServerApp()
 @app.main()  # type: ignore[untyped-decorator]  # Flower is not followed by mypy
 def main(grid: Grid, context: Context) -> None:
     """Run the job of one plan: the entry point that the bundle names."""
+    if PARENT_OPTION in sys.argv:
+        die_with_parent(int(sys.argv[sys.argv.index(PARENT_OPTION) + 1]))
     home = Path(os.environ[CONSORTIUM_HOME_VARIABLE])
     logging.basicConfig(
         filename=home / LOG_FILE,

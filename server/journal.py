@@ -20,6 +20,7 @@ from fedtrace.server.aggregation import OptimiserState, Vector32, averaged
 from fedtrace.server.codec import checkpoint_spec, decode, encode, encode_optimiser
 from fedtrace.server.consortium import Consortium
 from fedtrace.server.head import Checkpoint, Head, JobRecord
+from fedtrace.server.lost import require_known
 from fedtrace.server.outcome import Receipt
 from fedtrace.server.publishing import publish, require_closed_round
 from fedtrace.server.rows import StoredCheckpoint, Writes
@@ -70,9 +71,12 @@ class Journal:
 
         Raises:
             Corrupt: what is stored is not what was signed, or contradicts the log.
+            PolicyError: the job was given up.
         """
         store, key = self._consortium.store, self._consortium.charter.aggregator.public_key
         stored = store.head(self.signed.digest)
+        run_id = None if stored is None else stored.head.run_id
+        require_known(self._consortium.log, self.signed.digest, stored_run=run_id)
         if stored is None:
             return False
         head = stored.head

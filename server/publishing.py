@@ -14,6 +14,12 @@ from fedtrace.governance.log.entries import RoundClosed, decode_entry
 from fedtrace.governance.log.log import Log
 from fedtrace.server.head import Head
 
+WAY_OUT = (
+    "the database was restored from an older copy. What the schools have paid for since is lost "
+    "and is not asked for again: give the job up with `fedtrace consortium abandon`, and propose "
+    "its plan under another name"
+)
+
 
 def publish(log: Log, staged: Mapping[int, bytes]) -> None:
     """Append the staged entries that the log does not have yet.
@@ -50,6 +56,11 @@ def require_closed_round(log: Log, head: Head) -> None:
     last = _last_closed(log, head.run_id)
     found = (last.round, last.output_digest) if last else (0, None)
     expected = (head.round, head.checkpoint_digest if head.round else None)
+    if found[0] > expected[0]:
+        raise Corrupt(
+            f"the log ends run {head.run_id} with round {found[0]}, the database with round "
+            f"{expected[0]}: {WAY_OUT}"
+        )
     if found != expected:
         raise Corrupt(
             f"the log ends run {head.run_id} with round {found[0]}, the database with round "

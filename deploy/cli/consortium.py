@@ -10,7 +10,7 @@ from fedtrace.deploy.cli.recovery import (
     drill_consortium,
     restore_consortium,
 )
-from fedtrace.deploy.cli.serving import activate, serve, start, status, withdraw
+from fedtrace.deploy.cli.serving import abandon, activate, serve, start, status, withdraw
 
 app = typer.Typer(help="The consortium's server: schools, jobs, status.", no_args_is_help=True)
 for command in (init, serve, invite, members, approve, found, revoke, renew):
@@ -18,6 +18,7 @@ for command in (init, serve, invite, members, approve, found, revoke, renew):
 app.command()(activate)
 app.command()(withdraw)
 app.command()(start)
+app.command()(abandon)
 app.command()(status)
 app.command("backup")(backup_consortium)
 app.command("restore")(restore_consortium)

@@ -28,6 +28,26 @@ def retention() -> None:
 
 
 @app.command()
+def explain(json: Json = False) -> None:
+    """Say what fedtrace keeps, at schools and at the consortium: why, how long, what removes it."""
+    from fedtrace.deploy.register import register
+
+    with plain_errors():
+        kept = register()
+    if json:
+        print_json([each.model_dump(mode="json", by_alias=True) for each in kept])
+        return
+    for each in kept:
+        print_lines(
+            f"{each.place}: {each.name}\n  about {each.about}; {each.why}\n"
+            f"  kept {each.keep} from {each.counted_from}\n  removed by {each.removed_by}"
+        )
+        if each.columns:
+            names = "; ".join(f"{name}: {why}" for name, why in each.columns.items())
+            print_lines(f"  {names}")
+
+
+@app.command()
 def due(home: Home, json: Json = False) -> None:
     """Say what is over its time; nothing is touched and nobody is named.
 

@@ -254,6 +254,36 @@ def cohort_proof(
 
 
 @app.command()
+def access(
+    student: Student,
+    home: Home,
+    out: Annotated[Path, typer.Option(help="The new ZIP file.")],
+) -> None:
+    """Write down everything that the school holds about one student, for them or a guardian."""
+    from fedtrace.client.home import open_school
+    from fedtrace.client.proofs import log_access
+    from fedtrace.deploy.access import everything_about, write_package
+
+    now = datetime.now(UTC)
+    with plain_errors(), open_school(home) as opened:
+        if out.exists():
+            raise ValueError(f"{out} is there already: choose another --out.")
+        if opened.vault.token_of(student) is None and opened.vault.is_erased(student):
+            raise ValueError(
+                "the record of this student was destroyed on request; the school holds a keyed "
+                "hash that keeps it from coming back, and nothing else."
+            )
+        found = everything_about(opened, student, now=now)
+        log_access(opened, found.student, "everything", now=now)
+        write_package(found, opened.rules.charter.to_bytes(), out)
+    print_lines(f"everything about the student is in {out}, with a page to read: index.html")
+    say_next(
+        "give it to the student or the guardian in a way that nobody else can read, then "
+        "delete the file"
+    )
+
+
+@app.command()
 def erase(
     student: Student,
     home: Home,

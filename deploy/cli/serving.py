@@ -173,6 +173,35 @@ def start(
     say_next(f"fedtrace consortium status --home {home}")
 
 
+def abandon(
+    plan: Annotated[str, typer.Argument(help="The plan's digest, or its name.", metavar="PLAN")],
+    home: ConsortiumHome,
+) -> None:
+    """Give up a job whose rounds are in the log and no longer in the database, for good.
+
+    For a consortium that was restored from a backup older than its log. Nothing of the job is
+    asked again, no model is released, and nobody gets back what was spent.
+    """
+    from fedtrace.deploy.network.hosting import job_folder
+    from fedtrace.deploy.network.jobs import Jobs
+    from fedtrace.server.consortium import find_plan, open_consortium
+    from fedtrace.server.lost import abandon as give_up
+
+    with plain_errors():
+        signed = find_plan(home, plan)
+        with closing(open_consortium(home)) as consortium:
+            closed = give_up(consortium, signed.digest, now=datetime.now(UTC))
+        Jobs(job_folder(home)).end(signed.digest)
+    print_lines(
+        f"{closed.run_id} of {signed.plan.name} is over after round {closed.rounds}: "
+        f"{closed.reason.replace('_', ' ')}\nwhat its students were charged stays charged"
+    )
+    say_next(
+        "to train again, copy the plan under another name and have it signed: this plan is never "
+        "run again"
+    )
+
+
 def status(home: ConsortiumHome, json: Json = False) -> None:
     """Say how the server is, which schools are connected, and how far the jobs are.
 

@@ -26,7 +26,7 @@ GATE = "fedtrace.client.gate:main"
 _FRONT = "fedtrace.deploy.network.front:main"
 _SUPERLINK = "flwr.superlink.cli:flower_superlink"
 _SUPEREXEC = "flwr.supercore.cli:flower_superexec"
-_SUPERNODE = "flwr.supernode.cli:flower_supernode"
+_SUPERNODE = "fedtrace.deploy.network.supernode:flower_supernode"
 
 ENTRY_POINTS = (_FRONT, _SUPERLINK, _SUPEREXEC, _SUPERNODE, GATE)
 """What the processes of a deployment run; the ServerApp's is started by the superexec."""

@@ -39,6 +39,7 @@ from fedtrace.deploy.network.provisioning import (
     provision_superexec_secret,
     renew_server,
 )
+from fedtrace.deploy.network.working import Working
 from fedtrace.server.app import LOG_FILE
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,7 @@ class ConsortiumService:
         self._supervisor = Supervisor(directory / "logs")
         self._keeper = Keeper(self._supervisor)
         self._jobs = Jobs(job_folder(home))
+        self._working = Working(home, self._supervisor)
         self._admitted: dict[str, bytes] = {}
         self._shown = b""
         self._looked_at = self._renewed_at = float("-inf")
@@ -189,7 +191,7 @@ class ConsortiumService:
             self._show_certificate()
             try:
                 self._register()
-                self._jobs.tick(self._connected(), fab=build_fab, now=self._clock())
+                self._jobs.tick(self._connected(), self._working, fab=build_fab, now=self._clock())
                 self._write_state()
             except NetworkError as error:
                 logger.warning("%s", error)

@@ -26,11 +26,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fedtrace.deploy.network.child import become, die_with_parent
+from fedtrace.deploy.network.child import become
 from fedtrace.deploy.network.commands import ENTRY_POINTS
 from fedtrace.deploy.network.environment import flower_environment
 from fedtrace.deploy.network.errors import NotReadyError
 from fedtrace.deploy.network.processes import Command
+from fedtrace.server.parent import die_with_parent
 
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 _POLL_SECONDS = 0.01

@@ -31,8 +31,8 @@ const VALUES = {
 };
 
 const OWN = {
-  "access.given": { kind: text(/^cohort$/) },
-  "run.closed": { reason: text(/^(completed|quorum_not_reached|budget_exhausted|plan_revoked)$/) },
+  "access.given": { kind: text(/^(cohort|everything)$/) },
+  "run.closed": { reason: text(/^(completed|quorum_not_reached|budget_exhausted|plan_revoked|abandoned)$/) },
   "plan.revoked": { reason: text(/^(mistake|incident|replaced|no_longer_wanted)$/) },
   "order.refused": { plan_digest: orNull(digestText), run_id: orNull(nameText), round: orNull(roundNumber) },
 };

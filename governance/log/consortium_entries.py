@@ -130,12 +130,14 @@ class EvaluationClosed(OfRound):
 
 
 class RunClosed(Entry):
-    """A job ended, in order."""
+    """A job ended, in order; or was given up, because the database with its rounds was lost."""
 
     type = "run.closed"
     plan_digest: Digest
     run_id: Name
-    reason: Literal["completed", "quorum_not_reached", "budget_exhausted", "plan_revoked"]
+    reason: Literal[
+        "completed", "quorum_not_reached", "budget_exhausted", "plan_revoked", "abandoned"
+    ]
     rounds: Count
 
 

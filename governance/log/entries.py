@@ -40,6 +40,7 @@ from fedtrace.governance.log.consortium_entries import (
 from fedtrace.governance.log.school_entries import (
     SCHOOL_ENTRIES,
     AccessGiven,
+    AccessKind,
     CohortRemoved,
     ConsentChanged,
     HoldLifted,
@@ -73,6 +74,7 @@ __all__ = [
     "ENTRY_TYPES",
     "SCHOOL_ENTRIES",
     "AccessGiven",
+    "AccessKind",
     "CharterAdopted",
     "CohortRemoved",
     "ConsentChanged",

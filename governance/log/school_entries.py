@@ -22,8 +22,8 @@ HoldScope = Literal["student", "school"]
 HoldMatter = Literal["litigation", "investigation", "records_request"]
 """Why records must be kept as they are."""
 
-AccessKind = Literal["cohort"]
-"""What was given: a proof about a round."""
+AccessKind = Literal["cohort", "everything"]
+"""What was given: a proof about a round, or all that the school holds."""
 
 
 class SchoolInitialised(Entry):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,9 +26,11 @@ from fedtrace.deploy.recovery.restore import restore
 from fedtrace.deploy.simulation.grid import Node
 from fedtrace.deploy.status import school_status
 from fedtrace.governance.errors import Corrupt, PolicyError
-from fedtrace.governance.log.entries import OrderRefused, RoundReserved, SchoolRefused
+from fedtrace.governance.log.entries import OrderRefused, RoundReserved, RunClosed, SchoolRefused
 from fedtrace.governance.refusals import RefusalCode
 from fedtrace.server import witnessing
+from fedtrace.server.consortium import open_consortium
+from fedtrace.server.lost import abandon
 from fedtrace.server.restored import is_unconfirmed
 
 PASSPHRASE = "five words that nobody guesses"
@@ -52,6 +55,13 @@ def backups(folder: Path) -> Iterator[Path]:
 
 def in_round_2(federation: Federation, do: Callable[[], object], *, die: bool = False) -> Wire:
     """A wire on which something happens while the last school is asked in round 2."""
+    return in_round(federation, 2, do, die=die)
+
+
+def in_round(
+    federation: Federation, number: int, do: Callable[[], object], *, die: bool = False
+) -> Wire:
+    """The same in any round."""
 
     def fault(delivery: Delivery) -> Iterable[Message]:
         answer = delivery.handed_over()
@@ -60,7 +70,7 @@ def in_round_2(federation: Federation, do: Callable[[], object], *, die: bool = 
             raise Died
         yield answer
 
-    return Wire(federation, faults={(federation.schools[-1], 2): fault})
+    return Wire(federation, faults={(federation.schools[-1], number): fault})
 
 
 def saved(federation: Federation, backups: Path, *, die: bool = False) -> Path:
@@ -78,6 +88,15 @@ def saved(federation: Federation, backups: Path, *, die: bool = False) -> Path:
     else:
         assert federation.run(wire=wire).reason == "completed"
     return backup
+
+
+def paid_for(federation: Federation) -> list[list[int]]:
+    """The rounds in every school's ledger."""
+    found = []
+    for name in federation.schools:
+        with open_school(federation.home(name)) as school:
+            found.append([entry.event.round for entry in school.store.ledger()])
+    return found
 
 
 def put_back(home: Path, backup: Path, kind: str, newer_log: Path | None = None) -> None:
@@ -121,8 +140,13 @@ def test_a_server_restored_from_an_older_backup_is_refused_until_a_person_decide
     assert not any((federation.home(school) / "evidence").exists() for school in federation.schools)
 
     put_back(home, backup, "consortium", newer_log=first / "consortium-log")
-    with pytest.raises(Corrupt, match="the log ends run"):
+    with pytest.raises(Corrupt, match="give the job up with `fedtrace consortium abandon`"):
         federation.run()  # what that job did since is lost, and is not done a second time
+    with closing(open_consortium(home)) as consortium:
+        size = consortium.log.size
+        closed = abandon(consortium, federation.plans["usual"].digest(), now=datetime.now(UTC))
+        assert consortium.log.size == size  # the log knows already how that job ended
+    assert (closed.reason, closed.rounds) == ("completed", 3)
     plan = accept(federation.workspace, "a-new-plan", now=datetime.now(UTC))
     later = Federation(workspace=federation.workspace, plans={"usual": plan})
     outcome = later.run()
@@ -130,6 +154,44 @@ def test_a_server_restored_from_an_older_backup_is_refused_until_a_person_decide
     assert outcome.reason in ("completed", "budget_exhausted", "quorum_not_reached")
     refusals = [e for e in logged(home) if isinstance(e, SchoolRefused)]
     assert {each.code for each in refusals} <= {RefusalCode.R11}
+
+
+@pytest.mark.parametrize("opened_before", [True, False], ids=["in round 2", "before round 1"])
+def test_a_job_that_the_database_lost_is_given_up_and_never_asked_for_twice(
+    federation: Federation, backups: Path, opened_before: bool
+) -> None:
+    home, school = federation.workspace.consortium_home, federation.home(federation.schools[0])
+    backup, digest = backups / "consortium.backup", federation.plans["usual"].digest()
+
+    def back_up() -> None:
+        take_backup(home, "consortium", backup, passphrase=PASSPHRASE, now=datetime.now(UTC))
+
+    if opened_before:
+        saved(federation, backups, die=True)
+        refusal = "nothing is lost: start the job again"
+    else:
+        back_up()
+        refusal = "there is none to give up"
+    with closing(open_consortium(home)) as consortium, pytest.raises(PolicyError, match=refusal):
+        abandon(consortium, digest, now=datetime.now(UTC))
+    with pytest.raises(Died):
+        federation.run(wire=in_round(federation, 3, lambda: None, die=True))
+    put_back(home, backup, "consortium", newer_log=school / "consortium-log")
+    paid = paid_for(federation)
+    with pytest.raises(Corrupt, match="give the job up with `fedtrace consortium abandon`"):
+        federation.run()
+    with closing(open_consortium(home)) as consortium:
+        closed = abandon(consortium, digest, now=datetime.now(UTC))
+    assert (closed.reason, closed.rounds) == ("abandoned", 2)
+    with pytest.raises(PolicyError, match="was given up after round 2"):
+        federation.run()
+    assert paid_for(federation) == paid
+    assert [e for e in logged(home) if isinstance(e, RunClosed)] == [closed]
+    plan = accept(federation.workspace, "a-new-plan", now=datetime.now(UTC))
+    later = Federation(workspace=federation.workspace, plans={"usual": plan})
+    assert later.run().reason in ("completed", "budget_exhausted", "quorum_not_reached")
+    # The auditor is told that round 3 was paid for and is summed nowhere.
+    check_consortium(federation.workspace, warnings=["updates.received"] * 3)
 
 
 def test_a_restored_server_waits_for_a_quorum_of_witnesses(

@@ -28,7 +28,7 @@ ENTRY_POINTS = {
     "front": "fedtrace.deploy.network.front:main",
     "superlink": "flwr.superlink.cli:flower_superlink",
     "superexec": "flwr.supercore.cli:flower_superexec",
-    "supernode": "flwr.supernode.cli:flower_supernode",
+    "supernode": "fedtrace.deploy.network.supernode:flower_supernode",
     "gate": "fedtrace.client.gate:main",
 }
 

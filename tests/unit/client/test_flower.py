@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
+from flwr.supercore.run import RunNotRunningException
 from support.supernode import NODE_ID, RUN_ID, InProcessSuperNode
 
 from fedtrace.client.bundle import build_fab, fab_digest
 from fedtrace.client.flower import SuperNode, SuperNodeUnreachableError
 from fedtrace.deploy.network.ports import free_ports
+from fedtrace.deploy.network.supernode import repair
 
 SECRET = b"only the gate knows"
 
@@ -75,6 +78,37 @@ def test_a_message_whose_content_is_on_its_way_is_waited_for_without_flowers_lon
     assert claimed_at is not None
     assert claimed_at < deadline
     assert message.content["fedtrace"]["order"] == b"1"
+    supernode.sent()
+
+
+def test_a_message_whose_run_ends_while_it_arrives_does_not_hold_up_the_next(
+    supernode: InProcessSuperNode, worker: SuperNode
+) -> None:
+    """What Flower's loop leaves behind without the repair keeps the gate waiting for two hours."""
+    repair()
+    announced, claimed = threading.Event(), threading.Event()
+
+    def end_the_run() -> None:
+        announced.set()
+        claimed.wait(5)
+        raise RunNotRunningException
+
+    arrival = threading.Thread(
+        target=supernode.deliver, args=({"order": b"1"},), kwargs={"before_content": end_the_run}
+    )
+    arrival.start()
+    announced.wait(5)
+    threading.Timer(0.2, claimed.set).start()
+    with pytest.raises((ObjectPullError, SuperNodeUnreachableError)), worker.claim():
+        pass
+    arrival.join()
+    with worker.claim() as task:
+        assert task is None
+    supernode.deliver({"order": b"2"})
+    with worker.claim() as task:
+        assert task is not None
+        assert task.task.message.content["fedtrace"]["order"] == b"2"
+        task.reply(Message(RecordDict({}), reply_to=task.task.message))
     supernode.sent()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from datetime import UTC, datetime
 
 from sqlalchemy import update
@@ -218,3 +219,56 @@ def test_what_is_over_its_time_is_told_and_destroyed(run: Run, town: Town) -> No
     checked = run("audit", "certificate", path, "--charter", town.charter, "--log", town.home)
     assert (checked.exit_code, "tells of all 5" in checked.stdout) == (0, True), checked.output
     assert run("audit", "verify", town.home).exit_code in (0, 1)
+
+
+def test_the_register_is_printed(run: Run) -> None:
+    told = run("school", "retention", "explain")
+    assert "school vault: students" in told.stdout
+    lines = json.loads(run("school", "retention", "explain", "--json").stdout)
+    assert {"place", "name", "about", "why", "keep", "from", "removed_by"} <= set(lines[0])
+
+
+def test_a_student_gets_everything_that_is_held(run: Run, town: Town) -> None:
+    at_home = ("--home", town.home)
+    assert (
+        run("school", "accept", town.envelope, *at_home, "--catalogue", town.catalogue).exit_code
+        == 0
+    )
+    assert (
+        run("school", "hold", "place", *at_home, "--matter", "litigation", "--everybody").exit_code
+        == 0
+    )
+    said = run("school", "consent", "record", "pupil-0", *at_home, *options(state="refused"))
+    assert said.exit_code == 0, said.output
+    out = town.root / "everything.zip"
+    given = run("school", "access", "pupil-0", *at_home, "--out", out)
+    assert given.exit_code == 0, given.output
+    assert out.stat().st_mode & 0o777 == 0o600
+    with zipfile.ZipFile(out) as package:
+        names = set(package.namelist())
+        everything = json.loads(package.read("everything.json"))
+        page = package.read("index.html").decode()
+        answers = package.read("answers.csv").decode().splitlines()
+    assert {"index.html", "everything.json", "answers.csv", "rounds.csv"} <= names
+    assert [answer["skill"] for answer in everything["answers"]] == ["add"] * 4
+    assert answers == ["order,skill,correct", *(f"{n},add,{(n - 1) % 2}" for n in range(1, 5))]
+    assert {each["state"] for each in everything["consents"]} == {"refused"}
+    assert [each["scope"] for each in everything["holds"]] == ["school"]
+    assert "On hold" in page
+    assert "pupil" not in page
+    log = (town.home / "log" / "entries.jsonl").read_bytes()
+    assert b"access.given" in log
+    assert b"pupil" not in log
+    again = run("school", "access", "pupil-0", *at_home, "--out", out)
+    assert (again.exit_code, "there already" in one_sentence(again)) == (2, True)
+    nobody = run("school", "access", "nobody", *at_home, "--out", town.root / "x.zip")
+    assert (nobody.exit_code, (town.root / "x.zip").exists()) == (2, False)
+
+
+def test_of_a_student_who_was_erased_nothing_is_held(run: Run, town: Town) -> None:
+    at_home = ("--home", town.home)
+    assert run("school", "erase", "pupil-0", *at_home, "--yes").exit_code == 0
+    out = town.root / "everything.zip"
+    result = run("school", "access", "pupil-0", *at_home, "--out", out)
+    assert (result.exit_code, "destroyed on request" in one_sentence(result)) == (2, True)
+    assert not out.exists()

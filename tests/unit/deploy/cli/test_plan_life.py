@@ -1,4 +1,4 @@
-"""``fedtrace plan diff | status | revoke`` and ``fedtrace consortium withdraw`` at the prompt."""
+"""``fedtrace plan diff | status | revoke``, ``fedtrace consortium withdraw | abandon``, typed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from support.homes import Homes, make_homes
 from support.town import Run, one_sentence
 
 from fedtrace.deploy.audit import verify_path
-from fedtrace.governance.log.entries import PlanRevoked
+from fedtrace.deploy.network.hosting import job_folder
+from fedtrace.deploy.network.jobs import Jobs
+from fedtrace.governance.log.entries import PlanRevoked, RunOpened
 from fedtrace.server.consortium import PLANS_FOLDER, open_consortium
 from fedtrace.server.plans import PLAN_FILE, PlanShelf
 
@@ -70,6 +72,22 @@ def test_a_plan_is_taken_back_by_as_many_as_sign_one(run: Run, files: Files) -> 
         last = list(consortium.log.entries())[-1].entry
     assert isinstance(last, PlanRevoked)
     assert verify_path(files.homes.consortium).exit_code in (0, 1)
+
+
+def test_a_job_that_only_the_log_tells_of_is_given_up(run: Run, files: Files) -> None:
+    home, plan = files.homes.consortium, files.homes.plans[0]
+    command = ["consortium", "abandon", plan, "--home", home]
+    early = run(*command)
+    assert early.exit_code == 2
+    assert "there is none to give up" in one_sentence(early)
+    assert run("consortium", "start", plan, "--home", home).exit_code == 0
+    with closing(open_consortium(home)) as consortium:
+        consortium.log.append(RunOpened(plan_digest=plan, run_id="run-1"), now=datetime.now(UTC))
+    done = run(*command)
+    assert done.exit_code == 0, done.output
+    assert "is over after round 0: abandoned" in done.stdout
+    assert "what its students were charged stays charged" in done.stdout
+    assert [job.state for job in Jobs(job_folder(home)).all()] == ["over"]
 
 
 def test_signatures_of_revocations_that_were_given_apart(run: Run, files: Files) -> None:

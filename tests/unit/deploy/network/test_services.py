@@ -21,6 +21,7 @@ from fedtrace.deploy.network.provisioning import provision_server, renew_server
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
 PLAN = "sha256:" + "a" * 64
+FAILED = RunStatus(phase="finished", outcome="failed", details="it died")
 
 
 class Clock:
@@ -38,6 +39,7 @@ class ScriptedRuns:
 
     def __init__(self) -> None:
         self.started: list[str] = []
+        self.stopped: list[int] = []
         self.ends = RunStatus(phase="running", outcome="", details="")
 
     def start_run(self, fab: bytes, settings: dict[str, str]) -> int:
@@ -48,6 +50,24 @@ class ScriptedRuns:
     def status(self, run_id: int) -> RunStatus:
         assert run_id == len(self.started)
         return self.ends
+
+    def stop_run(self, run_id: int) -> None:
+        self.stopped.append(run_id)
+
+
+class ScriptedHome:
+    """A machine on which a ServerApp is or is not, and a job is as far as it is told to be."""
+
+    def __init__(self) -> None:
+        self.works = True
+        self.rounds = 0
+
+    def has_serverapp(self) -> bool:
+        return self.works
+
+    def rounds_over(self, plan_digest: str) -> int:
+        assert plan_digest == PLAN
+        return self.rounds
 
 
 def test_what_ends_is_started_again_ever_more_patiently(tmp_path: Path) -> None:
@@ -76,25 +96,95 @@ def test_what_ends_is_started_again_ever_more_patiently(tmp_path: Path) -> None:
 
 
 def test_a_job_that_fails_is_started_again_and_one_that_ended_is_not(tmp_path: Path) -> None:
-    jobs, runs, now = Jobs(tmp_path / "jobs"), ScriptedRuns(), NOW
+    jobs, runs, home, now = Jobs(tmp_path / "jobs"), ScriptedRuns(), ScriptedHome(), NOW
     jobs.ask(PLAN)
     for failures in range(4):
-        jobs.tick(runs, fab=lambda: b"bundle", now=now)
+        jobs.tick(runs, home, fab=lambda: b"bundle", now=now)
         assert len(runs.started) == failures + 1
         jobs.ask(PLAN)  # asking again while it runs changes nothing
-        runs.ends = RunStatus(phase="finished", outcome="failed", details="it died")
-        jobs.tick(runs, fab=lambda: b"bundle", now=now)
+        runs.ends = FAILED
+        jobs.tick(runs, home, fab=lambda: b"bundle", now=now)
         (job,) = jobs.all()
         assert (job.state, job.failures, job.says) == ("waiting", failures + 1, "it died")
         assert job.due_at == now + timedelta(seconds=5 * 2**failures)
-        jobs.tick(runs, fab=lambda: b"bundle", now=job.due_at - timedelta(seconds=1))
+        jobs.tick(runs, home, fab=lambda: b"bundle", now=job.due_at - timedelta(seconds=1))
         assert len(runs.started) == failures + 1
         now = job.due_at
     runs.ends = RunStatus(phase="finished", outcome="completed", details="")
     for _ in range(3):
-        jobs.tick(runs, fab=lambda: b"bundle", now=now)
+        jobs.tick(runs, home, fab=lambda: b"bundle", now=now)
     assert len(runs.started) == 5
     assert [job.state for job in Jobs(tmp_path / "jobs").all()] == ["over"]
+
+
+def test_a_job_that_was_given_up_is_asked_for_no_more(tmp_path: Path) -> None:
+    jobs, runs, home = Jobs(tmp_path / "jobs"), ScriptedRuns(), ScriptedHome()
+    jobs.end(PLAN)
+    assert jobs.all() == ()
+    jobs.ask(PLAN)
+    jobs.end(PLAN)
+    jobs.tick(runs, home, fab=lambda: b"bundle", now=NOW)
+    assert (runs.started, [job.state for job in jobs.all()]) == ([], ["over"])
+
+
+def test_a_round_that_ended_makes_the_next_failure_the_first(tmp_path: Path) -> None:
+    jobs, runs, home, now = Jobs(tmp_path / "jobs"), ScriptedRuns(), ScriptedHome(), NOW
+    jobs.ask(PLAN)
+    pauses = []
+    for rounds in (0, 0, 3, 3, 4, 0, 4):  # 0 once more: the database could not be read
+        jobs.tick(runs, home, fab=lambda: b"bundle", now=now)
+        runs.ends, home.rounds = FAILED, rounds
+        jobs.tick(runs, home, fab=lambda: b"bundle", now=now)
+        (job,) = jobs.all()
+        assert job.due_at is not None
+        pauses.append((job.due_at - now).total_seconds())
+        now = job.due_at
+    assert pauses == [5, 10, 5, 10, 5, 10, 20]
+
+
+def test_a_run_whose_process_was_killed_is_not_waited_for(tmp_path: Path) -> None:
+    """Flower misses its heartbeat after a minute; whoever started the process sees it at once."""
+    jobs, runs, home, now = Jobs(tmp_path / "jobs"), ScriptedRuns(), ScriptedHome(), NOW
+
+    def look(phase: str, *, works: bool) -> None:
+        nonlocal now
+        now += timedelta(seconds=2)
+        runs.ends, home.works = RunStatus(phase=phase, outcome="", details=""), works
+        jobs.tick(runs, home, fab=lambda: b"bundle", now=now)
+
+    jobs.ask(PLAN)
+    for _ in range(10):  # its interpreter takes its time
+        look("starting", works=False)
+    for works in (True, False, False, True, False, False):
+        look("running", works=works)
+    assert runs.stopped == []
+    look("running", works=False)
+    assert runs.stopped == [1]
+    (job,) = jobs.all()
+    assert (job.state, job.failures) == ("waiting", 1)
+    assert "was killed" in job.says
+    for _ in range(3):
+        look("running", works=False)
+    assert len(runs.started) == 2
+
+
+def test_a_run_that_was_stopped_because_nobody_works_on_it_is_never_taken_for_over(
+    tmp_path: Path,
+) -> None:
+    """A crash between the two leaves the job waiting, and Flower a run that it ends itself."""
+
+    class Unreachable(ScriptedRuns):
+        def stop_run(self, run_id: int) -> None:
+            raise NetworkError(f"run {run_id}: the SuperLink does not answer")
+
+    jobs, runs, home = Jobs(tmp_path / "jobs"), Unreachable(), ScriptedHome()
+    jobs.ask(PLAN)
+    home.works = False
+    for seconds in (0, 2):
+        jobs.tick(runs, home, fab=lambda: b"bundle", now=NOW + timedelta(seconds=seconds))
+    with pytest.raises(NetworkError):
+        jobs.tick(runs, home, fab=lambda: b"bundle", now=NOW + timedelta(seconds=6))
+    assert [job.state for job in jobs.all()] == ["waiting"]
 
 
 def test_a_damaged_job_file_is_named(tmp_path: Path) -> None:
