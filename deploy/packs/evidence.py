@@ -162,15 +162,20 @@ def holds(facts: Facts) -> Finding:
     )
 
 
-def proofs_given(facts: Facts) -> Finding:
+def access_given(facts: Facts) -> Finding:
     """What families were given."""
+    found = of_school(facts, AccessGiven)
+    given = [] if isinstance(found, Finding) else [each.entry for each in found]
+    kinds = Counter(each.kind for each in given if isinstance(each, AccessGiven))
     return happened(
-        of_school(facts, AccessGiven),
+        found,
         nothing="The log tells of nothing that was given to a family: that is right only if "
         "nobody asked.",
-        sentence=lambda found: (
-            f"{counted(len(found), 'proof')} about a student's part in rounds given "
-            f"{between(found)}."
+        sentence=lambda all_: (
+            f"Families were given all that the school holds about a student "
+            f"{counted(kinds['everything'], 'time')}, and a proof about a round "
+            f"{counted(kinds['cohort'], 'time')}, {between(all_)}; the log does not name the "
+            "students."
         ),
     )
 

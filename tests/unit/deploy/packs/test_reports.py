@@ -79,7 +79,7 @@ def test_every_question_has_an_answer_and_every_answer_is_asked() -> None:
         ("legal_basis", 4, "every family can opt out"),
         ("oversight", 4, "each school for itself"),
         ("policy", 4, "1 time anew"),
-        ("proofs_given", 1, "1 proof about a student's part"),
+        ("access_given", 2, "1 time, and a proof about a round 1 time, on 2026-09-01"),
         ("purposes", 4, "to choose exercises that fit"),
         ("refusals", 1, "1 order refused by a school on 2026-09-01: R17 1x"),
         ("rejected_updates", 1, "A05 1x"),
@@ -103,7 +103,7 @@ def test_what_happened_is_shown(
 
 @pytest.mark.parametrize(
     "name",
-    ["consents", "erasures", "holds", "kill_switch", "proofs_given", "refusals", "revocations"],
+    ["consents", "erasures", "holds", "kill_switch", "access_given", "refusals", "revocations"],
 )
 def test_that_nothing_happened_is_for_a_person(quiet: Path, name: EvidenceName) -> None:
     assert found(read_facts(quiet), name)[::2] == ("needs_a_person", 0)
