@@ -80,6 +80,7 @@ def revocations(facts: Facts) -> Finding:
     return happened(
         of_consortium(facts, PlanRevoked),
         nothing="No plan was revoked so far.",
+        by_itself=True,
         sentence=lambda found: (
             f"{counted(len(found), 'plan')} revoked {between(found)}; no school answers to a "
             "revoked plan."
@@ -118,6 +119,7 @@ def rejected_updates(facts: Facts) -> Finding:
     return happened(
         of_consortium(facts, UpdateRejected),
         nothing="No contribution failed a check so far.",
+        by_itself=True,
         sentence=lambda found: (
             f"{counted(len(found), 'contribution')} failed a check and stayed out: "
             + ", ".join(

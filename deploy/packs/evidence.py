@@ -192,6 +192,7 @@ def refusals(facts: Facts) -> Finding:
     return happened(
         found,
         nothing="No order was refused so far; a refusal would be an entry of its own.",
+        by_itself=True,
         sentence=lambda all_: (
             f"{counted(len(all_), 'order')} refused by a school {between(all_)}: {listed}. "
             "docs/refusal-codes.md says what each code means."

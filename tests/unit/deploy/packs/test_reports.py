@@ -103,10 +103,15 @@ def test_what_happened_is_shown(
 
 @pytest.mark.parametrize(
     "name",
-    ["consents", "erasures", "holds", "kill_switch", "access_given", "refusals", "revocations"],
+    ["consents", "erasures", "holds", "kill_switch", "access_given", "cohorts_removed"],
 )
 def test_that_nothing_happened_is_for_a_person(quiet: Path, name: EvidenceName) -> None:
     assert found(read_facts(quiet), name)[::2] == ("needs_a_person", 0)
+
+
+@pytest.mark.parametrize("name", ["refusals", "rejected_updates", "revocations"])
+def test_that_the_program_had_no_occasion_is_shown(quiet: Path, name: EvidenceName) -> None:
+    assert found(read_facts(quiet), name)[::2] == ("shown", 0)
 
 
 def test_an_entry_is_named_so_that_it_can_be_looked_up(busy: Path, busy_facts: Facts) -> None:
@@ -189,7 +194,7 @@ def test_a_school_answers_for_itself_alone(busy: Path, tmp_path: Path) -> None:
     facts = read_facts(home)
     assert (facts.is_of_one_school, facts.verdict.exit_code) == (True, 0)
     assert found(facts, "disclosures")[::2] == ("shown", 3)
-    assert found(facts, "refusals")[::2] == ("needs_a_person", 0)
+    assert found(facts, "refusals")[::2] == ("shown", 0)
     assert found(facts, "epsilon")[0] == "shown"
     assert found(facts, "purposes")[::2] == ("shown", 2)  # accepted here, activated there
 
@@ -278,6 +283,9 @@ def test_every_page_is_self_contained_and_says_it_all(pack: Pack, busy_facts: Fa
         assert line.person is None or line.person in plain
     assert "PASS: The logs that this report draws from verify" in text
     assert "not legal advice" in plain
+    assert len(re.findall(r"<small>\d+ of \d+ answers? shown</small>", text)) == sum(
+        bool(line.evidence) for line in report.lines
+    )
 
 
 def test_words_from_outside_are_text_and_nothing_else(busy_report: PackReport) -> None:
