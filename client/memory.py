@@ -47,9 +47,8 @@ def erase_again(vault: Vault, log: Log) -> int:
     if not erased:
         return 0
     back = [token for token in vault.tokens() if digest(token.encode()) in erased]
-    for token in back:
-        vault.erase_again(token)
     if back:
+        vault.erase_again(back)
         logger.warning(
             "%d records had come back with older files and were erased again: the log says so",
             len(back),

@@ -15,6 +15,7 @@ from fedtrace.client.consent import ConsentFile, Notice, make_records, read_cons
 from fedtrace.client.consents import History
 from fedtrace.client.erasure import Erasure
 from fedtrace.client.holds import Hold
+from fedtrace.client.retention import certify_erasure
 from fedtrace.client.school import School
 from fedtrace.client.vault_tables import new_request
 from fedtrace.governance.canonical import digest
@@ -174,10 +175,16 @@ def lift_hold(school: School, request: str, *, now: datetime) -> Effect:
     return _settle(school, now)
 
 
-def erase_student(school: School, student: str, *, now: datetime) -> tuple[Erasure, Effect]:
+def erase_student(
+    school: School, student: str, *, now: datetime
+) -> tuple[Erasure, Path | None, Effect]:
     """Destroy one student's record, search the files for it, and keep it from coming back.
 
     An erasure that was cut off is finished by calling again.
+
+    Returns:
+        What was searched, the certificate (None where the record was destroyed before), and from
+        when on it counts.
 
     Raises:
         Refused: R18, the records are under a hold.
@@ -187,11 +194,12 @@ def erase_student(school: School, student: str, *, now: datetime) -> tuple[Erasu
         OSError: it cannot be written.
     """
     if school.vault.token_of(student) is None and school.vault.is_erased(student):
-        return school.vault.finish_erasure(student), _settle(school, now)
+        return school.vault.finish_erasure(student), None, _settle(school, now)
     token = school.vault.find(student)
     entry = RecordErased(request=new_request(), token_digest=digest(token.encode()))
     evidence = school.vault.erase(token, external_id=student, entry=entry)
-    return evidence, _settle(school, now)
+    effect = _settle(school, now)
+    return evidence, certify_erasure(school, entry, evidence, now=now), effect
 
 
 def _settle(school: School, now: datetime) -> Effect:

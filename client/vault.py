@@ -22,20 +22,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fedtrace.client.cohorts import CohortBook
 from fedtrace.client.consents import ConsentBook
-from fedtrace.client.erasure import Erasure, pieces, require_absent
+from fedtrace.client.destruction import destroy
+from fedtrace.client.erasure import Erasure, require_absent
 from fedtrace.client.holds import HoldBook
 from fedtrace.client.journal import Journal, stage
 from fedtrace.client.sealing import AnswerArray, SkillArray, StudentRecord
 from fedtrace.client.sqlite import drop_deleted_pages, reading, to_utc, writing
 from fedtrace.client.vault_tables import (
-    consents,
     open_files,
-    requests,
     students,
     tombstones,
     with_key,
@@ -64,6 +63,21 @@ _NO_FOLDS: Mapping[str, Fold] = MappingProxyType({})
 
 class UnknownStudentError(ValueError):
     """A person named a student of whom there is no record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """How one record is filed.
+
+    Attributes:
+        fold: what it is for.
+        retain_until: when it must be destroyed.
+        catalogue_digest: of the catalogue that its skills are ids of.
+    """
+
+    fold: Fold
+    retain_until: datetime
+    catalogue_digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +250,23 @@ class Vault:
             token: str | None = connection.execute(query).scalar()
         return token
 
+    def filed(self, token: str) -> Filed:
+        """How a student's record is filed.
+
+        Raises:
+            LookupError: there is no such student.
+        """
+        query = select(students.c.fold, students.c.retain_until, students.c.catalogue_digest)
+        with reading(self._engine) as connection:
+            row = connection.execute(query.where(students.c.token == token)).first()
+        if row is None:
+            raise LookupError("there is no such student in the vault")
+        return Filed(
+            fold=Fold(row.fold),
+            retain_until=row.retain_until.replace(tzinfo=UTC),
+            catalogue_digest=row.catalogue_digest,
+        )
+
     def find(self, external_id: str) -> str:
         """The token of a student whom a person names by the school's own number.
 
@@ -287,13 +318,10 @@ class Vault:
     def erase(
         self, token: str, *, external_id: str | None = None, entry: RecordErased | None = None
     ) -> Erasure:
-        """Destroy one student's key and record, and search the files for what might be left.
+        """Destroy one student's record and search the files for it; see `client.destruction`.
 
-        The order is the point: first the tombstone, so that no import brings the student back
-        wherever this is cut off; then the key on its own, so that from then on the record is
-        unreadable whatever happens; then the row; then the journals, which keep deleted pages
-        until they are emptied, and the free pages. When the journals could not be emptied,
-        calling again empties them, whatever it finds of the student.
+        When the journals could not be emptied, calling again empties them, whatever it finds of
+        the student.
 
         Args:
             token: the student's.
@@ -309,55 +337,38 @@ class Vault:
         if self.holds.is_held(token):
             raise Refused(RefusalCode.R18, "hold.student")
         grave = None if external_id is None else self._sealer.tombstone_of(external_id)
-        return self._destroy(token, grave, entry)
+        self._require_row(token)
+        return destroy(
+            self.files,
+            [token],
+            graves=[] if grave is None else [grave],
+            entries={} if entry is None else {token: entry},
+        )
 
-    def erase_again(self, token: str) -> Erasure:
-        """Destroy a record that was erased before and came back with older files.
+    def erase_again(self, tokens: Sequence[str]) -> Erasure:
+        """Destroy records that were erased before and came back with older files.
 
         Raises:
-            LookupError, TimeoutError, Corrupt: as `erase`.
+            TimeoutError, Corrupt, OSError: as `destroy`.
         """
-        query = select(students.c.external_id_hash).where(students.c.token == token)
+        query = select(students.c.token, students.c.external_id_hash)
         with reading(self._engine) as connection:
-            hashed = connection.execute(query).scalar()
-        return self._destroy(token, hashed and self._sealer.tombstone_from(hashed), None)
+            hashes = {row.token: row.external_id_hash for row in connection.execute(query)}
+        graves = [self._sealer.tombstone_from(hashes[token]) for token in tokens if token in hashes]
+        return destroy(self.files, tokens, graves=graves)
 
     def tokens(self) -> tuple[str, ...]:
         """Every student of whom there is a row, also one whose key is gone, in sorted order."""
         with reading(self._engine) as connection:
             return tuple(connection.execute(select(students.c.token).order_by("token")).scalars())
 
-    def _destroy(self, token: str, grave: bytes | None, entry: RecordErased | None) -> Erasure:
-        """The steps of `erase`, in their order.
-
-        Args:
-            token: the student's.
-            grave: the tombstone that is set, where one is.
-            entry: what the log will say.
-        """
-        student = select(students).where(students.c.token == token)
-        key = select(wrapped_keys.c.wrapped_key).where(wrapped_keys.c.token == token)
+    def _require_row(self, token: str) -> None:
+        query = select(students.c.token).where(students.c.token == token)
         with reading(self._engine) as connection:
-            row = connection.execute(student).first()
-            wrapped_key = connection.execute(key).scalar()
-        if row is None:
-            drop_deleted_pages(self._engine, ("keys", "main"))
-            raise LookupError("there is no such student in the vault")
-        if grave is not None:
-            with writing(self._engine) as connection:
-                connection.execute(insert(tombstones).on_conflict_do_nothing(), {"hash": grave})
-        with writing(self._engine) as connection:
-            connection.execute(delete(wrapped_keys).where(wrapped_keys.c.token == token))
-        with writing(self._engine) as connection:
-            for table in (students, consents, requests):
-                connection.execute(delete(table).where(table.c.token == token))
-            if entry is not None:
-                stage(connection, entry)
+            if connection.execute(query).first() is not None:
+                return
         drop_deleted_pages(self._engine, ("keys", "main"))
-        needles = [token.encode(), row.external_id_hash, *pieces(row.record)]
-        if wrapped_key is not None:
-            needles.append(wrapped_key)
-        return require_absent(self.files.directory, needles)
+        raise LookupError("there is no such student in the vault")
 
     def _add_chunk(
         self,

@@ -31,24 +31,7 @@ _NEXT_STEP = "Keep a copy of the folder as it is, and tell the privacy officer."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What ``fedtrace audit verify`` prints and returns.
-
-    Attributes:
-        lines: the checks, in order.
-        exit_code: 0 all hold, 1 a person should look, 2 one does not hold.
-        entries: number of entries that were verified, of all logs.
-        log_bytes: size of all entries.
-    """
-
-    lines: tuple[Line, ...]
-    exit_code: int
-    entries: int
-    log_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class FoundLog:
     """One log after its verification.
 
     Attributes:
@@ -70,6 +53,27 @@ class _Found:
     entry_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What ``fedtrace audit verify`` prints and returns.
+
+    Attributes:
+        lines: the checks, in order.
+        exit_code: 0 all hold, 1 a person should look, 2 one does not hold.
+        entries: number of entries that were verified, of all logs.
+        log_bytes: size of all entries.
+        logs: each log and what it says.
+        charter: whose keys were used; None where there is none to read.
+    """
+
+    lines: tuple[Line, ...]
+    exit_code: int
+    entries: int
+    log_bytes: int
+    logs: tuple[FoundLog, ...] = ()
+    charter: Charter | None = None
+
+
 def verify_path(path: Path) -> Verdict:
     """Verify every log under ``path`` and hold them against each other; total.
 
@@ -81,7 +85,7 @@ def verify_path(path: Path) -> Verdict:
         homes, together = find_homes(path)
         charter = read_charter(homes)
     except (ValueError, Rejected, Corrupt, OSError) as error:
-        return _verdict([_unreadable(error)])
+        return Verdict(lines=(_unreadable(error),), exit_code=2, entries=0, log_bytes=0)
     # The consortium's log first: while a round is running, what it knows was sent before.
     found = [_verify_home(home, charter) for home in homes]
     lines = [_compare_charter(charter, found), *_merge([each.lines for each in found])]
@@ -95,14 +99,17 @@ def verify_path(path: Path) -> Verdict:
     else:
         sentence = f"The logs were not compared, because of what is said above. {_NEXT_STEP}"
         lines.append(Line(status="FAIL", check="crosscheck", sentence=sentence))
-    return _verdict(
-        lines,
+    return Verdict(
+        lines=tuple(lines),
+        exit_code=exit_code(lines),
         entries=sum(len(each.entries) for each in found),
         log_bytes=sum(each.entry_bytes for each in found),
+        logs=tuple(found),
+        charter=charter,
     )
 
 
-def _verify_home(home: LogHome, charter: Charter) -> _Found:
+def _verify_home(home: LogHome, charter: Charter) -> FoundLog:
     """Read and verify one log; whose it is, it says itself, and its key must prove it."""
     try:
         stored = read_stored(home.log)
@@ -112,9 +119,9 @@ def _verify_home(home: LogHome, charter: Charter) -> _Found:
     except NoteError as error:
         sentence = f"The checkpoint in {home.log} cannot be believed: {error}."
         line = Line(status="FAIL", check=f"checkpoint.{error.check}", sentence=sentence)
-        return _Found(school=None, is_consortium=False, lines=(line,))
+        return FoundLog(school=None, is_consortium=False, lines=(line,))
     except (ValueError, Corrupt, OSError) as error:
-        return _Found(school=None, is_consortium=False, lines=(_unreadable(error),))
+        return FoundLog(school=None, is_consortium=False, lines=(_unreadable(error),))
     school = None
     name, public_key = "the consortium's log", charter.log.public_key
     if origin != charter.log.origin:
@@ -124,7 +131,7 @@ def _verify_home(home: LogHome, charter: Charter) -> _Found:
         if member is None:
             sentence = f"The log in {home.log} is of nobody that the charter names."
             line = Line(status="FAIL", check="checkpoint.origin", sentence=sentence)
-            return _Found(school=None, is_consortium=False, lines=(line,))
+            return FoundLog(school=None, is_consortium=False, lines=(line,))
         school = member.name
         name, public_key = f"the log of {school}", member.log_public_key
     verified = verify_log(
@@ -138,7 +145,7 @@ def _verify_home(home: LogHome, charter: Charter) -> _Found:
             checkpoint=stored.checkpoint,
         )
     )
-    return _Found(
+    return FoundLog(
         school=school,
         is_consortium=school is None,
         lines=verified.lines,
@@ -149,7 +156,7 @@ def _verify_home(home: LogHome, charter: Charter) -> _Found:
     )
 
 
-def _compare_charter(charter: Charter, found: Sequence[_Found]) -> Line:
+def _compare_charter(charter: Charter, found: Sequence[FoundLog]) -> Line:
     """Every log was started under the charter whose keys were used here."""
     digest = charter.digest()
     for each in found:
@@ -172,7 +179,7 @@ def _compare_charter(charter: Charter, found: Sequence[_Found]) -> Line:
     return Line(status="PASS", check="charter", sentence=sentence)
 
 
-def _compare_witnesses(found: Sequence[_Found], charter: Charter) -> Iterator[Line]:
+def _compare_witnesses(found: Sequence[FoundLog], charter: Charter) -> Iterator[Line]:
     """What the members saw of the consortium's log agrees with what is here."""
     consortium = next((each for each in found if each.is_consortium), None)
     homes = {
@@ -187,7 +194,7 @@ def _compare_witnesses(found: Sequence[_Found], charter: Charter) -> Iterator[Li
     yield from check_forks(homes, charter)
 
 
-def _compare_members(charter: Charter, found: Sequence[_Found]) -> Iterator[Line]:
+def _compare_members(charter: Charter, found: Sequence[FoundLog]) -> Iterator[Line]:
     """Every member's log and the consortium's are here once."""
     here = [each.school for each in found if each.school is not None]
     twice = sorted({school for school in here if here.count(school) > 1})
@@ -230,9 +237,3 @@ def _unreadable(error: Exception) -> Line:
     else:
         sentence = str(error)
     return Line(status="FAIL", check="input", sentence=sentence)
-
-
-def _verdict(lines: Sequence[Line], *, entries: int = 0, log_bytes: int = 0) -> Verdict:
-    return Verdict(
-        lines=tuple(lines), exit_code=exit_code(lines), entries=entries, log_bytes=log_bytes
-    )

@@ -49,10 +49,11 @@ _ASK = "Ask whoever gave it to you for another copy."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _OneLog:
+class OneLog:
     """One verified log.
 
     Attributes:
+        origin: whose it is.
         lines: its signed entries.
         tree: over them.
         note: its checkpoint.
@@ -61,6 +62,7 @@ class _OneLog:
         charter: whose keys these are.
     """
 
+    origin: str
     lines: list[bytes]
     tree: MerkleTree
     note: bytes
@@ -83,7 +85,7 @@ def prove_entry(path: Path, index: int) -> InclusionProof:
         ValueError: the path does not hold one log, or it has no such entry.
         Corrupt: the log is not whole.
     """
-    log = _read_one(path)
+    log = read_one_log(path)
     size, note = len(log.lines), log.note
     if index >= size:
         raise ValueError(f"the log has entries 0 to {size - 1}; there is no entry {index}")
@@ -171,7 +173,7 @@ def export_logs(path: Path, to: Path) -> int:
     return sum(len(log.lines) for _, log in logs)
 
 
-def _write(log: _OneLog, to: Path) -> None:
+def _write(log: OneLog, to: Path) -> None:
     note = log.note
     if log.cosigned is not None and log.cosigned[1].size == len(log.lines):
         note = log.cosigned[0]
@@ -184,7 +186,7 @@ def _write(log: _OneLog, to: Path) -> None:
     (to / CHECKPOINT).write_bytes(note)
 
 
-def _read_one(path: Path) -> _OneLog:
+def read_one_log(path: Path) -> OneLog:
     """The one log at a path, verified.
 
     Raises:
@@ -198,7 +200,7 @@ def _read_one(path: Path) -> _OneLog:
     return _read_home(homes[0], read_charter(homes))
 
 
-def _read_home(home: LogHome, charter: Charter) -> _OneLog:
+def _read_home(home: LogHome, charter: Charter) -> OneLog:
     """One log, verified.
 
     Raises:
@@ -229,7 +231,8 @@ def _read_home(home: LogHome, charter: Charter) -> _OneLog:
         raise Corrupt(verified.lines[-1].sentence)
     lines = stored.lines[: len(verified.entries)]
     tree = MerkleTree(leaf_hash(line) for line in lines)
-    return _OneLog(
+    return OneLog(
+        origin=origin,
         lines=lines,
         tree=tree,
         note=stored.checkpoint,

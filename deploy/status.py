@@ -218,6 +218,6 @@ def _records(school: School, summary: VaultSummary) -> list[str]:
     if summary.past_retention:
         problems.append(
             f"{summary.past_retention} records are past their retention date and are not trained "
-            "on: erase them, or import them again"
+            "on: `fedtrace school retention apply --yes` destroys them"
         )
     return problems

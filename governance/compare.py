@@ -7,21 +7,18 @@ rather than more or less, and a person has to read it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from fedtrace.governance.durations import days
 from fedtrace.governance.plan import Plan
 
 Weight = Literal["asks more", "asks less", "differs"]
 
 WEIGHTS: tuple[Weight, ...] = ("asks more", "asks less", "differs")
 """In the order in which a person should read them."""
-
-_DURATION = re.compile(r"([0-9]+)([YMD])")
-_DAYS = {"Y": 365, "M": 30, "D": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +61,7 @@ def _number(value: Any) -> float:
 
 
 def _days(value: Any) -> float:
-    return float(sum(int(count) * _DAYS[unit] for count, unit in _DURATION.findall(str(value))))
+    return float(days(str(value)))
 
 
 def _place(*order: str) -> Callable[[Any], float]:

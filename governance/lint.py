@@ -7,7 +7,6 @@ read together, all of it at once, each as one sentence with the value and the bo
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from fedtrace.governance.charter import Charter
+from fedtrace.governance.durations import days
 from fedtrace.governance.ledger import Accountant, job_events
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.witnessing import tolerated_liars, witness_quorum
@@ -236,7 +236,7 @@ def _noise(plan: Plan, epsilon: Accountant) -> Iterator[Finding]:
 def _afterwards(plan: Plan) -> Iterator[Finding]:
     if "school" not in plan.oversight.may_stop:
         yield _error("oversight.may_stop", "a school can always stop; school is missing")
-    if _days(plan.retention.log) < _days(plan.retention.model):
+    if days(plan.retention.log) < days(plan.retention.model):
         yield _error(
             "retention.log",
             f"{plan.retention.log} is shorter than the model's {plan.retention.model}: nobody "
@@ -252,11 +252,3 @@ def job_epsilon(plan: Plan, epsilon: Accountant) -> float:
         plan, plan_digest=plan.digest(), run_id="plan", first_round=1, year="0000/01"
     )
     return epsilon(events, plan.privacy.delta)
-
-
-def _days(duration: str) -> int:
-    """About how many days an ISO 8601 duration of years, months and days has."""
-    days = {"Y": 365, "M": 30, "D": 1}
-    return sum(
-        int(number) * days[unit] for number, unit in re.findall(r"([0-9]+)([YMD])", duration)
-    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -32,12 +31,13 @@ class _Repeating(SeededRandom):
         return super()._fresh_key()
 
 
-class _Uniform(SeededRandom):
-    """A generator whose Gaussian numbers have the right variance and are uniform."""
+class _Coarse(SeededRandom):
+    """A generator of which only the first three bits of each half word change."""
 
-    def normal(self, count: int) -> FloatArray:
-        """float64 [count] in +-sqrt(3)."""
-        return math.sqrt(12) * (self.uniform(count) - 0.5)
+    def blocks(self, count: int) -> Iterator[npt.NDArray[np.uint64]]:
+        """The words of `SeededRandom`, without their other bits."""
+        for words in super().blocks(count):
+            yield words & np.uint64(0xE000_0000_E000_0000)
 
 
 def attack_noise(settings: AttackSettings) -> AttackReport:
@@ -69,9 +69,8 @@ def attack_noise(settings: AttackSettings) -> AttackReport:
         wrong: dict[str, tuple[RandomSource, float]] = {
             "repeated": (_Repeating(seed), NOISE_MULTIPLIER),
             "too narrow": (SeededRandom(seed), LOST_SCALE * NOISE_MULTIPLIER),
+            "coarse": (_Coarse(seed), NOISE_MULTIPLIER),
         }
-        if mode == "local":  # the discrete sampler asks for no Gaussian numbers
-            wrong["uniform"] = (_Uniform(seed), NOISE_MULTIPLIER)
         for name, (broken, noise_multiplier) in wrong.items():
             odd = suspicious(noise_p_values(_released(release, shape, broken, noise_multiplier)))
             controls.append(

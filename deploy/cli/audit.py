@@ -91,6 +91,29 @@ def cohort_proof(
 
 
 @app.command()
+def certificate(
+    file: Annotated[Path, typer.Argument(help="A certificate of destruction.", metavar="FILE")],
+    charter: Annotated[Path, typer.Option(help="charter.json, of the consortium.")],
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", help="The school's home, log or export, to hold it against."),
+    ] = None,
+) -> None:
+    """Check a school's certificate of destruction, offline.
+
+    Exit code 0: the school signed it, and its log tells of all that; 1: no log was given; 2: it is
+    not the school's, or its log does not tell of it.
+    """
+    from fedtrace.deploy.certifying import check_certificate
+    from fedtrace.governance.log.verify import exit_code
+
+    with plain_errors():
+        lines = check_certificate(read_document(file), read_charter(charter), log)
+    print_checks((line.status, line.sentence) for line in lines)
+    raise typer.Exit(exit_code(lines))
+
+
+@app.command()
 def prove(
     path: Annotated[Path, typer.Argument(help="A home, a log or an export: one log.")],
     entry: Annotated[int, typer.Option("--entry", min=0, help="Which entry, from 0.")],

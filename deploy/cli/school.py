@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from fedtrace.client.ingest.formats import Format
-from fedtrace.deploy.cli import consent
+from fedtrace.deploy.cli import consent, retention
 from fedtrace.deploy.cli.documents import (
     naming,
     read_document,
@@ -45,6 +45,7 @@ app.command("restore")(restore_school)
 app.command("drill")(drill_school)
 app.add_typer(consent.app, name="consent")
 app.add_typer(consent.holds, name="hold")
+app.add_typer(retention.app, name="retention")
 
 _AFTERWARDS = {True: "", False: "; the gate, which has the log open, writes it down"}
 
@@ -253,6 +254,36 @@ def cohort_proof(
 
 
 @app.command()
+def access(
+    student: Student,
+    home: Home,
+    out: Annotated[Path, typer.Option(help="The new ZIP file.")],
+) -> None:
+    """Write down everything that the school holds about one student, for them or a guardian."""
+    from fedtrace.client.home import open_school
+    from fedtrace.client.proofs import log_access
+    from fedtrace.deploy.access import everything_about, write_package
+
+    now = datetime.now(UTC)
+    with plain_errors(), open_school(home) as opened:
+        if out.exists():
+            raise ValueError(f"{out} is there already: choose another --out.")
+        if opened.vault.token_of(student) is None and opened.vault.is_erased(student):
+            raise ValueError(
+                "the record of this student was destroyed on request; the school holds a keyed "
+                "hash that keeps it from coming back, and nothing else."
+            )
+        found = everything_about(opened, student, now=now)
+        log_access(opened, found.student, "everything", now=now)
+        write_package(found, opened.rules.charter.to_bytes(), out)
+    print_lines(f"everything about the student is in {out}, with a page to read: index.html")
+    say_next(
+        "give it to the student or the guardian in a way that nobody else can read, then "
+        "delete the file"
+    )
+
+
+@app.command()
 def erase(
     student: Student,
     home: Home,
@@ -271,15 +302,23 @@ def erase(
             raise ValueError(
                 "an erased record cannot be brought back: check the number, then add --yes."
             )
-        evidence, effect = erase_student(opened, student, now=now)
+        evidence, certificate, effect = erase_student(opened, student, now=now)
     if json:
-        print_json({"erased_at": now.isoformat(), **asdict(evidence)})
+        print_json(
+            {
+                "erased_at": now.isoformat(),
+                **asdict(evidence),
+                "certificate": str(certificate) if certificate else None,
+            }
+        )
         return
     print_lines(
         f"erased: {evidence.files} files with {evidence.searched_bytes:,} bytes were searched, and "
         f"nothing of the record is left; {effect.sentence}\nwhat models learnt from this student "
         "before is bounded by the plans' epsilon; it cannot be taken out of them"
     )
+    if certificate:
+        print_lines(f"the school's certificate of destruction is {certificate}")
     say_next("erase the student in your backups of keys.db too: keep those for a short time only")
 
 

@@ -21,12 +21,12 @@ def write_report(report: Report, out_dir: Path) -> tuple[Path, Path]:
     page = render_page(report)
     out_dir.mkdir(parents=True, exist_ok=True)
     json_path, html_path = out_dir / "report.json", out_dir / "report.html"
-    _replace(json_path, report.model_dump_json(indent=2) + "\n")
-    _replace(html_path, page)
+    replace_file(json_path, report.model_dump_json(indent=2) + "\n")
+    replace_file(html_path, page)
     return json_path, html_path
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Put ``text`` at ``path`` in one step: a reader sees the old file or the new one."""
     staged = path.with_name(path.name + ".tmp")
     with staged.open("w", encoding="utf-8") as file:

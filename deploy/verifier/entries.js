@@ -31,7 +31,7 @@ const VALUES = {
 };
 
 const OWN = {
-  "access.given": { kind: text(/^cohort$/) },
+  "access.given": { kind: text(/^(cohort|everything)$/) },
   "run.closed": { reason: text(/^(completed|quorum_not_reached|budget_exhausted|plan_revoked|abandoned)$/) },
   "plan.revoked": { reason: text(/^(mistake|incident|replaced|no_longer_wanted)$/) },
   "order.refused": { plan_digest: orNull(digestText), run_id: orNull(nameText), round: orNull(roundNumber) },
@@ -50,6 +50,7 @@ const SCHOOL_TYPES = {
   "kill_switch.changed": "on",
   "consent.changed": "request students requested given refused withdrawn expired",
   "record.erased": "request token_digest",
+  "cohort.removed": "request cohort_root",
   "hold.placed": "request scope matter",
   "hold.lifted": "request",
   "access.given": "request kind",

@@ -40,6 +40,8 @@ from fedtrace.governance.log.consortium_entries import (
 from fedtrace.governance.log.school_entries import (
     SCHOOL_ENTRIES,
     AccessGiven,
+    AccessKind,
+    CohortRemoved,
     ConsentChanged,
     HoldLifted,
     HoldMatter,
@@ -72,7 +74,9 @@ __all__ = [
     "ENTRY_TYPES",
     "SCHOOL_ENTRIES",
     "AccessGiven",
+    "AccessKind",
     "CharterAdopted",
+    "CohortRemoved",
     "ConsentChanged",
     "Decimal",
     "Entry",

@@ -22,8 +22,8 @@ HoldScope = Literal["student", "school"]
 HoldMatter = Literal["litigation", "investigation", "records_request"]
 """Why records must be kept as they are."""
 
-AccessKind = Literal["cohort"]
-"""What was given: a proof about a round."""
+AccessKind = Literal["cohort", "everything"]
+"""What was given: a proof about a round, or all that the school holds."""
 
 
 class SchoolInitialised(Entry):
@@ -129,6 +129,17 @@ class RecordErased(Entry):
     token_digest: Digest
 
 
+class CohortRemoved(Entry):
+    """The pseudonyms of one round's students were destroyed when their time was over.
+
+    Nobody can be shown to have been in that round, or not, from then on.
+    """
+
+    type = "cohort.removed"
+    request: RequestToken
+    cohort_root: Digest
+
+
 class HoldPlaced(Entry):
     """Records of one student, or of all, may neither be used nor erased."""
 
@@ -165,6 +176,7 @@ SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
     KillSwitchChanged,
     ConsentChanged,
     RecordErased,
+    CohortRemoved,
     HoldPlaced,
     HoldLifted,
     AccessGiven,

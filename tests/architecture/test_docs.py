@@ -15,6 +15,8 @@ from support.tree import ROOT, docs, files, text
 
 from fedtrace.deploy.cli.main import app
 from fedtrace.deploy.cli.output import ExitCode
+from fedtrace.deploy.packs.model import PackReport
+from fedtrace.deploy.packs.pack import Pack
 from fedtrace.deploy.report import Report
 from fedtrace.governance.orders import RoundOrder
 from fedtrace.governance.plan import Plan
@@ -67,6 +69,8 @@ def test_every_command_and_option_is_documented(name: str, command: Command) -> 
         (SchoolPolicy, "school-policy.md"),
         (RoundOrder, "round-order.md"),
         (Report, "report.md"),
+        (PackReport, "pack-report.md"),
+        (Pack, "pack-report.md"),
     ],
 )
 def test_every_setting_is_documented(model: type[BaseModel], page: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from support.gate import order_for
 from support.town import Run, Town, one_sentence, plan_for
@@ -10,7 +13,7 @@ from support.town import Run, Town, one_sentence, plan_for
 from fedtrace.client.home import open_school
 from fedtrace.client.school import School
 from fedtrace.client.vault import Fold
-from fedtrace.governance.log.entries import AccessGiven, RoundReserved
+from fedtrace.governance.log.entries import AccessGiven, CohortRemoved, RoundReserved
 
 
 def settle_round(school: School, number: int) -> tuple[str, ...]:
@@ -52,6 +55,31 @@ def test_was_this_child_in_the_round(run: Run, town: Town) -> None:
         gate.catch_up(now=datetime.now(UTC))
         given = [each.entry for each in gate.log.entries() if isinstance(each.entry, AccessGiven)]
         assert len({entry.request for entry in given}) == 5
+
+
+def test_everything_about_a_student_has_the_rounds_and_their_proofs(run: Run, town: Town) -> None:
+    with open_school(town.home) as gate:
+        tokens = settle_round(gate, 1)
+        settle_round(gate, 2)
+        named = {gate.vault.find(f"pupil-{n}"): f"pupil-{n}" for n in range(5)}
+        destroyed = gate.vault.cohorts.kept()[1].root
+        entry = CohortRemoved(request="0" * 32, cohort_root=destroyed)
+        gate.vault.cohorts.remove({destroyed: entry})
+    for token, number in named.items():
+        out = town.root / f"{number}.zip"
+        given = run("school", "access", number, "--home", town.home, "--out", out)
+        assert given.exit_code == 0, given.output
+        with zipfile.ZipFile(out) as package:
+            rounds = json.loads(package.read("everything.json"))["rounds"]
+            assert [(each["round"], each["could_be_drawn"]) for each in rounds] == [
+                (1, token in tokens),
+                (2, None),
+            ]
+            (proof,) = (name for name in package.namelist() if name.startswith("proofs/round"))
+            path = Path(package.extract(proof, town.root / number))
+            assert package.read("proofs/charter.json") == town.charter.read_bytes()
+        checked = run("audit", "cohort-proof", path, "--charter", town.charter)
+        assert (checked.exit_code, f"student is {token}" in checked.stdout) == (0, True)
 
 
 def test_questions_without_an_answer(run: Run, town: Town) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from datetime import UTC, datetime
 
+from sqlalchemy import update
 from support.consents import consent_csv
 from support.town import Run, Town, one_sentence
 
 from fedtrace.client.home import open_school
+from fedtrace.client.sqlite import to_utc, writing
 from fedtrace.client.vault import Fold
+from fedtrace.client.vault_tables import students
 from fedtrace.governance.ledger import PrivacyEvent
 from fedtrace.governance.log.entries import ConsentChanged, HoldLifted, HoldPlaced
 
@@ -175,9 +179,96 @@ def test_a_student_is_erased_for_good(run: Run, town: Town) -> None:
     assert "nothing of the record is left" in erased.stdout
     again = json.loads(run("school", "erase", "pupil-0", *at_home, "--yes", "--json").stdout)
     assert again["files"] >= 2
+    assert again["certificate"] is None
+    (path,) = (town.home / "certificates").iterdir()
+    checked = run("audit", "certificate", path, "--charter", town.charter, "--log", town.home)
+    assert (checked.exit_code, "tells of all 1" in checked.stdout) == (0, True), checked.output
+    alone = run("audit", "certificate", path, "--charter", town.charter)
+    assert (alone.exit_code, "add --log" in alone.stdout) == (1, True)
+    other = town.root / "schools" / "school-2"
+    foreign = run("audit", "certificate", path, "--charter", town.charter, "--log", other)
+    assert (foreign.exit_code, "not school-1's" in foreign.stdout) == (2, True), foreign.output
+    path.write_bytes(path.read_bytes().replace(b'"sig":"', b'"sig":"AAAA', 1))
+    assert run("audit", "certificate", path, "--charter", town.charter).exit_code == 2
     imported = run("school", "import", town.export, *town.import_options())
     assert "left out, because they were erased here: 1" in imported.stdout
     status = json.loads(run("school", "status", *at_home, "--json").stdout)
     assert sum(status["students"].values()) == 4
     assert b"record.erased" in (town.home / "log" / "entries.jsonl").read_bytes()
     assert b"pupil" not in (town.home / "log" / "entries.jsonl").read_bytes()
+
+
+def test_what_is_over_its_time_is_told_and_destroyed(run: Run, town: Town) -> None:
+    at_home = ("--home", town.home)
+    nothing = run("school", "retention", "due", *at_home)
+    assert (nothing.exit_code, "nothing is over its time" in nothing.stdout) == (0, True)
+    assert "nothing was destroyed" in run("school", "retention", "apply", *at_home, "--yes").stdout
+    with open_school(town.home) as school:
+        engine = school.vault.files.engine
+        with writing(engine) as connection:
+            long_ago = to_utc(datetime(2020, 1, 2, tzinfo=UTC))
+            connection.execute(update(students).values(retain_until=long_ago))
+    told = run("school", "retention", "due", *at_home)
+    assert told.exit_code == 1
+    assert "5 records of students are over their time, the oldest since 2020-01-02" in told.stdout
+    assert json.loads(run("school", "retention", "due", *at_home, "--json").stdout)["records"] == 5
+    assert "add --yes" in run("school", "retention", "apply", *at_home).stderr
+    done = run("school", "retention", "apply", *at_home, "--yes")
+    assert (done.exit_code, "destroyed: 5 records" in done.stdout) == (0, True), done.output
+    (path,) = (town.home / "certificates").iterdir()
+    checked = run("audit", "certificate", path, "--charter", town.charter, "--log", town.home)
+    assert (checked.exit_code, "tells of all 5" in checked.stdout) == (0, True), checked.output
+    assert run("audit", "verify", town.home).exit_code in (0, 1)
+
+
+def test_the_register_is_printed(run: Run) -> None:
+    told = run("school", "retention", "explain")
+    assert "school vault: students" in told.stdout
+    lines = json.loads(run("school", "retention", "explain", "--json").stdout)
+    assert {"place", "name", "about", "why", "keep", "from", "removed_by"} <= set(lines[0])
+
+
+def test_a_student_gets_everything_that_is_held(run: Run, town: Town) -> None:
+    at_home = ("--home", town.home)
+    assert (
+        run("school", "accept", town.envelope, *at_home, "--catalogue", town.catalogue).exit_code
+        == 0
+    )
+    assert (
+        run("school", "hold", "place", *at_home, "--matter", "litigation", "--everybody").exit_code
+        == 0
+    )
+    said = run("school", "consent", "record", "pupil-0", *at_home, *options(state="refused"))
+    assert said.exit_code == 0, said.output
+    out = town.root / "everything.zip"
+    given = run("school", "access", "pupil-0", *at_home, "--out", out)
+    assert given.exit_code == 0, given.output
+    assert out.stat().st_mode & 0o777 == 0o600
+    with zipfile.ZipFile(out) as package:
+        names = set(package.namelist())
+        everything = json.loads(package.read("everything.json"))
+        page = package.read("index.html").decode()
+        answers = package.read("answers.csv").decode().splitlines()
+    assert {"index.html", "everything.json", "answers.csv", "rounds.csv"} <= names
+    assert [answer["skill"] for answer in everything["answers"]] == ["add"] * 4
+    assert answers == ["order,skill,correct", *(f"{n},add,{(n - 1) % 2}" for n in range(1, 5))]
+    assert {each["state"] for each in everything["consents"]} == {"refused"}
+    assert [each["scope"] for each in everything["holds"]] == ["school"]
+    assert "On hold" in page
+    assert "pupil" not in page
+    log = (town.home / "log" / "entries.jsonl").read_bytes()
+    assert b"access.given" in log
+    assert b"pupil" not in log
+    again = run("school", "access", "pupil-0", *at_home, "--out", out)
+    assert (again.exit_code, "there already" in one_sentence(again)) == (2, True)
+    nobody = run("school", "access", "nobody", *at_home, "--out", town.root / "x.zip")
+    assert (nobody.exit_code, (town.root / "x.zip").exists()) == (2, False)
+
+
+def test_of_a_student_who_was_erased_nothing_is_held(run: Run, town: Town) -> None:
+    at_home = ("--home", town.home)
+    assert run("school", "erase", "pupil-0", *at_home, "--yes").exit_code == 0
+    out = town.root / "everything.zip"
+    result = run("school", "access", "pupil-0", *at_home, "--out", out)
+    assert (result.exit_code, "destroyed on request" in one_sentence(result)) == (2, True)
+    assert not out.exists()
