@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -170,10 +171,18 @@ def test_what_another_log_would_show_is_elsewhere(
     assert found(facts, "purposes")[0] == "shown"
 
 
-def test_a_bundle_needs_its_plan_by_name(busy: Path, tmp_path: Path) -> None:
+def test_a_bundle_brings_its_plan(busy: Path, tmp_path: Path) -> None:
     export_logs(busy, tmp_path / "bundle")
     facts = read_facts(tmp_path / "bundle")
     assert facts.verdict.exit_code == 0
+    assert found(facts, "purposes")[0] == "shown"
+
+
+def test_a_log_without_its_plan_needs_it_by_name(busy: Path, tmp_path: Path) -> None:
+    export_logs(busy / "consortium", tmp_path / "bundle")
+    shutil.rmtree(tmp_path / "bundle" / "plans")
+    facts = read_facts(tmp_path / "bundle")
+    assert facts.verdict.exit_code == 1
     status, sentence, _ = found(facts, "purposes")
     assert (status, PLAN.digest() in sentence) == ("elsewhere", True)
     (tmp_path / "plan.dsse.json").write_bytes(ENVELOPE)
