@@ -186,10 +186,12 @@ class SchoolService:
         with ExitStack() as started:
             started.enter_context(self._supervisor)
             gate = self._supervisor.start(gate_command(self._side))
-            node = self._supervisor.start(supernode_command(self._side))
-            self._is_connected = has_logged(node, SUPERNODE_CONNECTED)
             ready = {gate.command.name: has_logged(gate, _GATE_READY)}
             self._supervisor.wait(ready, seconds=_GATE_SECONDS)
+            # After the gate, so that its end does not count as the service's: the SuperLink lets a
+            # node that was killed connect again only when the old connection has timed out.
+            node = self._supervisor.start(supernode_command(self._side))
+            self._is_connected = has_logged(node, SUPERNODE_CONNECTED)
             self._stack = started.pop_all()
         return self
 

@@ -20,6 +20,7 @@ ENTRIES_SHOWN = 12
 
 EVIDENCE: Mapping[EvidenceName, Evidence] = MappingProxyType(
     {
+        "access_given": evidence.access_given,
         "cohorts_removed": evidence.cohorts_removed,
         "consents": evidence.consents,
         "disclosures": evidence.disclosures,
@@ -34,7 +35,6 @@ EVIDENCE: Mapping[EvidenceName, Evidence] = MappingProxyType(
         "legal_basis": plan_evidence.legal_basis,
         "oversight": plan_evidence.oversight,
         "policy": control_evidence.policy,
-        "proofs_given": evidence.proofs_given,
         "purposes": plan_evidence.purposes,
         "refusals": evidence.refusals,
         "rejected_updates": control_evidence.rejected_updates,

@@ -57,17 +57,16 @@ def witnesses(facts: Facts) -> Finding:
 
 def signers(facts: Facts) -> Finding:
     """Which schools signed each plan."""
-    found = facts.entries(PlanActivated) or facts.entries(PlanAccepted)
-    plans = {
-        entry.plan_digest: entry.signers
-        for entry in (each.entry for each in found)
-        if isinstance(entry, PlanActivated | PlanAccepted)
-    }
+    found = facts.plan_entries()
+    plans: dict[str, set[str]] = {}
+    for entry in (each.entry for each in found):
+        if isinstance(entry, PlanActivated | PlanAccepted):
+            plans.setdefault(entry.plan_digest, set()).update(entry.signers)
     if not found:
         sentence = "No plan has been signed by enough schools so far."
         return Finding(status="not_shown", sentence=sentence)
     listed = "; ".join(
-        f"{digest[:19]}... by {', '.join(names)}" for digest, names in sorted(plans.items())
+        f"{digest[:19]}... by {', '.join(sorted(names))}" for digest, names in sorted(plans.items())
     )
     return Finding(
         status="shown",
@@ -81,6 +80,7 @@ def revocations(facts: Facts) -> Finding:
     return happened(
         of_consortium(facts, PlanRevoked),
         nothing="No plan was revoked so far.",
+        by_itself=True,
         sentence=lambda found: (
             f"{counted(len(found), 'plan')} revoked {between(found)}; no school answers to a "
             "revoked plan."
@@ -119,6 +119,7 @@ def rejected_updates(facts: Facts) -> Finding:
     return happened(
         of_consortium(facts, UpdateRejected),
         nothing="No contribution failed a check so far.",
+        by_itself=True,
         sentence=lambda found: (
             f"{counted(len(found), 'contribution')} failed a check and stayed out: "
             + ", ".join(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fedtrace.deploy.packs.facts import Facts
+from fedtrace.deploy.packs.facts import Entered, Facts
 from fedtrace.deploy.packs.finding import (
     CONSORTIUM_LOG_MISSING,
     Finding,
@@ -18,6 +18,7 @@ from fedtrace.governance.log.entries import (
     AccessGiven,
     CohortRemoved,
     ConsentChanged,
+    Entry,
     EvaluationClosed,
     HoldLifted,
     HoldPlaced,
@@ -64,7 +65,7 @@ def consents(facts: Facts) -> Finding:
 
 def disclosures(facts: Facts) -> Finding:
     """Everything that left a school, to whom and in which round."""
-    found = facts.entries(UpdateSent) or facts.entries(UpdateReceived)
+    found = _of_every_school(facts, UpdateSent, UpdateReceived)
     if not found:
         return Finding(
             status="needs_a_person",
@@ -76,7 +77,8 @@ def disclosures(facts: Facts) -> Finding:
         for entry in (each.entry for each in found)
         if isinstance(entry, UpdateSent | UpdateReceived)
     }
-    receiver = facts.verdict.charter.aggregator.name if facts.verdict.charter else "the aggregator"
+    charter = facts.verdict.charter
+    receiver = f"the aggregator of {charter.consortium}" if charter else "the aggregator"
     sentence = (
         f"{counted(len(found), 'protected update')} went to {receiver} in "
         f"{counted(len(rounds), 'round')}, {between(found)}. Each is clipped and noised numbers "
@@ -160,22 +162,27 @@ def holds(facts: Facts) -> Finding:
     )
 
 
-def proofs_given(facts: Facts) -> Finding:
+def access_given(facts: Facts) -> Finding:
     """What families were given."""
+    found = of_school(facts, AccessGiven)
+    given = [] if isinstance(found, Finding) else [each.entry for each in found]
+    kinds = Counter(each.kind for each in given if isinstance(each, AccessGiven))
     return happened(
-        of_school(facts, AccessGiven),
+        found,
         nothing="The log tells of nothing that was given to a family: that is right only if "
         "nobody asked.",
-        sentence=lambda found: (
-            f"{counted(len(found), 'proof')} about a student's part in rounds given "
-            f"{between(found)}."
+        sentence=lambda all_: (
+            f"Families were given all that the school holds about a student "
+            f"{counted(kinds['everything'], 'time')}, and a proof about a round "
+            f"{counted(kinds['cohort'], 'time')}, {between(all_)}; the log does not name the "
+            "students."
         ),
     )
 
 
 def refusals(facts: Facts) -> Finding:
     """What schools said no to."""
-    found = facts.entries(OrderRefused) or facts.entries(SchoolRefused)
+    found = _of_every_school(facts, OrderRefused, SchoolRefused)
     codes = Counter(
         str(entry.code)
         for entry in (each.entry for each in found)
@@ -185,6 +192,7 @@ def refusals(facts: Facts) -> Finding:
     return happened(
         found,
         nothing="No order was refused so far; a refusal would be an entry of its own.",
+        by_itself=True,
         sentence=lambda all_: (
             f"{counted(len(all_), 'order')} refused by a school {between(all_)}: {listed}. "
             "docs/refusal-codes.md says what each code means."
@@ -228,3 +236,18 @@ def released_models(facts: Facts) -> Finding:
             f"{counted(len(found), 'model')} released {between(found)}, each named by its digest."
         ),
     )
+
+
+def _of_every_school(
+    facts: Facts, own: type[Entry], told: type[UpdateReceived | SchoolRefused]
+) -> list[Entered]:
+    """What each school's log says of itself, and the consortium's of schools that are not here."""
+    found = facts.entries(own)
+    if facts.is_of_one_school:
+        return found
+    return found + [
+        each
+        for each in facts.entries(told)
+        if isinstance(each.entry, UpdateReceived | SchoolRefused)
+        and each.entry.school not in facts.schools
+    ]

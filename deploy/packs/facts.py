@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from fedtrace.client.mirror import MIRROR_FOLDER
 from fedtrace.deploy.audit import FoundLog, Verdict, verify_path
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Charter
@@ -69,6 +70,27 @@ class Facts:
         """The consortium's log, or a school's copy of it, is among them."""
         return any(log.is_consortium for log in self.logs)
 
+    @property
+    def schools(self) -> frozenset[str]:
+        """The schools whose own log is among them."""
+        return frozenset(log.school for log in self.logs if log.school is not None)
+
+    @property
+    def is_of_one_school(self) -> bool:
+        """It is a school's home: what the others did, its copy of the log knows, is not its."""
+        return len(self.schools) == 1 and all(
+            log.school is not None or (log.home is not None and log.home.log.name == MIRROR_FOLDER)
+            for log in self.logs
+        )
+
+    def plan_entries(self) -> list[Entered]:
+        """Where the logs name their plans; of a school's home, those that the school accepted."""
+        found = self.entries(PlanActivated, PlanAccepted)
+        if not self.is_of_one_school:
+            return found
+        accepted = _plans_of(self.entries(PlanAccepted))
+        return [each for each in found if _plans_of([each]) <= accepted]
+
     def entries(self, *kinds: type[Entry]) -> list[Entered]:
         """Every entry of these types, oldest first."""
         found = [_entered(log, each) for kind in kinds for log, each in self._places.get(kind, [])]
@@ -98,11 +120,7 @@ def read_facts(path: Path, plans: Sequence[Path] = ()) -> Facts:
         for each in log.entries:
             places.setdefault(each.kind, []).append((log, each))
     facts = Facts(verdict=verdict, logs=verdict.logs, _places=places)
-    known = {
-        found.entry.plan_digest
-        for found in facts.entries(PlanActivated, PlanAccepted)
-        if isinstance(found.entry, PlanActivated | PlanAccepted)
-    }
+    known = _plans_of(facts.plan_entries())
     read = {plan.digest: plan for plan in _plans(verdict, plans, verdict.charter, known)}
     return Facts(
         verdict=verdict,
@@ -142,6 +160,12 @@ def _open(file: Path, charter: Charter) -> SignedPlan:
         ) from error
     except Rejected as error:
         raise ValueError(f"{file} is not a signed plan: {error.sentence}") from error
+
+
+def _plans_of(found: Iterable[Entered]) -> set[str]:
+    """The plans that entries accept or activate."""
+    entries = (each.entry for each in found)
+    return {e.plan_digest for e in entries if isinstance(e, PlanActivated | PlanAccepted)}
 
 
 def _entered(log: FoundLog, logged: LoggedEntry) -> Entered:

@@ -53,7 +53,11 @@ def of_consortium(facts: Facts, kind: type[Entry], *kinds: type[Entry]) -> list[
 
 
 def happened(
-    found: list[Entered] | Finding, *, nothing: str, sentence: Callable[[Sequence[Entered]], str]
+    found: list[Entered] | Finding,
+    *,
+    nothing: str,
+    sentence: Callable[[Sequence[Entered]], str],
+    by_itself: bool = False,
 ) -> Finding:
     """What happened is shown; that nothing did is for a person, who knows whether it should have.
 
@@ -61,11 +65,13 @@ def happened(
         found: the entries, or why they cannot be had.
         nothing: what to say where there are none.
         sentence: what to say of those that there are.
+        by_itself: the program writes such entries without being asked by anybody, so a log without
+            them shows that there was no occasion.
     """
     if isinstance(found, Finding):
         return found
     if not found:
-        return Finding(status="needs_a_person", sentence=nothing)
+        return Finding(status="shown" if by_itself else "needs_a_person", sentence=nothing)
     return Finding(status="shown", sentence=sentence(found), entries=tuple(found))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from fedtrace.deploy.packs.facts import Facts
 from fedtrace.deploy.packs.finding import Finding
 from fedtrace.governance.explain import FIELDS, LEGAL_BASES, OVERSEERS, PURPOSES, RECEIVERS
-from fedtrace.governance.log.entries import PlanAccepted, PlanActivated
 from fedtrace.governance.plan import Plan
 
 
@@ -97,7 +96,7 @@ def _noise(plan: Plan) -> str:
 
 def _of_plans(facts: Facts, says: Callable[[Plan], str]) -> Finding:
     """What every plan says to one question; a plan that is not at hand says nothing."""
-    entries = tuple(facts.entries(PlanActivated) or facts.entries(PlanAccepted))
+    entries = tuple(facts.plan_entries())
     if not entries:
         return Finding(status="not_shown", sentence="The logs here know of no plan so far.")
     said = [f"{each.plan.name}: {says(each.plan)}." for each in facts.plans]

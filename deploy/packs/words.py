@@ -10,6 +10,7 @@ PackName = Literal[
 """What ``fedtrace governance report --pack`` knows."""
 
 EvidenceName = Literal[
+    "access_given",
     "cohorts_removed",
     "consents",
     "disclosures",
@@ -24,7 +25,6 @@ EvidenceName = Literal[
     "legal_basis",
     "oversight",
     "policy",
-    "proofs_given",
     "purposes",
     "refusals",
     "rejected_updates",

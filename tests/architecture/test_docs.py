@@ -17,6 +17,7 @@ from fedtrace.deploy.cli.main import app
 from fedtrace.deploy.cli.output import ExitCode
 from fedtrace.deploy.packs.model import PackReport
 from fedtrace.deploy.packs.pack import Pack
+from fedtrace.deploy.packs.words import EvidenceName, LineStatus, PackName
 from fedtrace.deploy.report import Report
 from fedtrace.governance.orders import RoundOrder
 from fedtrace.governance.plan import Plan
@@ -77,6 +78,14 @@ def test_every_setting_is_documented(model: type[BaseModel], page: str) -> None:
     described = text(FORMATS / page)
     missing = [name for name in settings(model) if not re.search(rf"\b{name}\b", described)]
     assert not missing, f"docs/formats/{page} does not name {', '.join(missing)}"
+
+
+def test_every_pack_and_its_evidence_are_documented() -> None:
+    for name in get_args(PackName):
+        assert f"| `{name}` |" in text(Path("docs/cli.md"))
+    described = text(FORMATS / "pack-report.md")
+    for word in (*get_args(EvidenceName), *get_args(LineStatus)):
+        assert f"`{word}`" in described, f"docs/formats/pack-report.md does not name {word}"
 
 
 def test_every_refusal_code_is_documented() -> None:

@@ -25,8 +25,13 @@ class Page:
         self.requests: list[str] = []
         self.problems: list[str] = []
 
-    def open(self, path: Path) -> None:
-        """Open a local page, and note from then on what it asks for and complains of."""
+    def open(self, path: Path, ready: str = "typeof verifyBundle === 'function'") -> None:
+        """Open a local page, and note from then on what it asks for and complains of.
+
+        Args:
+            path: the page.
+            ready: what is true once it can be used; the verifier's page where nothing else is said.
+        """
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -35,7 +40,7 @@ class Page:
         self.call("Page.navigate", url=path.as_uri())
         self.evaluate(
             "new Promise(done => { const look = () => document.readyState === 'complete' && "
-            "typeof verifyBundle === 'function' ? done(true) : setTimeout(look, 10); look(); })"
+            f"{ready} ? done(true) : setTimeout(look, 10); look(); }})"
         )
 
     def evaluate(self, expression: str) -> Any:

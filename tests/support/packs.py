@@ -55,6 +55,7 @@ def eventful() -> Story:
         HoldLifted(request="3" * 32),
         CohortRemoved(request="6" * 32, cohort_root=digest(b"cohort")),
         AccessGiven(request="5" * 32, kind="cohort"),
+        AccessGiven(request="7" * 32, kind="everything"),
         KillSwitchChanged(on=True),
         PolicyChanged(policy_digest=digest(b"another policy")),
         OrderRefused(

@@ -1,22 +1,19 @@
 """The front's form in nginx, asked by a real nginx for what it must not give."""
 
 import re
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 from support.doors import HOSTILE_METHODS, HOSTILE_PATHS
-from support.tree import ROOT
+from support.nginx import NEEDS_NGINX, start_nginx
 
 from fedtrace.deploy.enrolment.routes import ASK, AUTHORITY, LOOK
 from fedtrace.deploy.network.certificates import client_context
@@ -24,15 +21,10 @@ from fedtrace.deploy.network.front import ROUTES
 from fedtrace.deploy.network.ports import accepts, free_ports
 from fedtrace.deploy.network.provisioning import ServerIdentity, provision_server
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-CONF = ROOT / "deploy" / "nginx" / "fedtrace.conf"
 PULL = b"/v1/fleet/pull-messages"
 PROTOBUF = b"content-type: application/protobuf\r\n"
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(NGINX is None, reason="nginx is not installed: `apt install nginx-light`"),
-]
+pytestmark = [pytest.mark.system, NEEDS_NGINX]
 
 
 @dataclass
@@ -107,7 +99,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    process = start_nginx(folder, public, inner)
+    process = start_nginx(folder, folder, public=f"127.0.0.1:{public}", inner=f"127.0.0.1:{inner}")
     try:
         until = time.monotonic() + 20
         while not (accepts(public) and accepts(inner)) and time.monotonic() < until:
@@ -118,36 +110,6 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         process.wait(10)
         server.should_exit = True
         thread.join(10)
-
-
-def start_nginx(folder: Path, public: int, inner: int) -> "subprocess.Popen[bytes]":
-    """The file of the project with nothing changed but what its first lines tell to change."""
-    assert NGINX is not None
-    conf = CONF.read_text(encoding="utf-8")
-    for old, new in {
-        "203.0.113.10:8443": f"127.0.0.1:{public}",
-        "127.0.0.1:8443": f"127.0.0.1:{inner}",
-        "fed.example.org": "localhost",
-        "/srv/consortium": str(folder),
-    }.items():
-        assert old in conf
-        conf = conf.replace(old, new)
-    (folder / "fedtrace.conf").write_text(conf, encoding="utf-8")
-    temporary = "".join(
-        f"{name}_temp_path {folder}/{name};\n"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main = folder / "nginx.conf"
-    main.write_text(
-        f"daemon off;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{\n{temporary}include {folder}/fedtrace.conf;\n}}\n",
-        encoding="utf-8",
-    )
-    command = [NGINX, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(main)]
-    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=20)
-    assert checked.returncode == 0, checked.stderr
-    assert "[warn]" not in checked.stderr, checked.stderr
-    return subprocess.Popen(command)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from support.gate import plan_with
 from support.logs import key_of
 from support.packs import ENVELOPE, PLAN, eventful, told, write_homes
 
+from fedtrace.client.mirror import MIRROR_FOLDER
 from fedtrace.deploy.packs.build import ENTRIES_SHOWN, EVIDENCE, build_report
 from fedtrace.deploy.packs.facts import Facts, read_facts
 from fedtrace.deploy.packs.model import PackReport
@@ -66,29 +67,29 @@ def test_every_question_has_an_answer_and_every_answer_is_asked() -> None:
     [
         ("cohorts_removed", 1, "Who was in 1 round was destroyed"),
         ("consents", 1, "about 20-49 students: given 20-49, refused 1-9"),
-        ("disclosures", 9, "9 protected updates went to aggregator in 3 rounds"),
+        ("disclosures", 9, "9 protected updates went to the aggregator of county in 3 rounds"),
         ("epsilon", 1, "come to epsilon 2.085 at delta 1e-05"),
         ("erasures", 1, "1 student record destroyed on 2026-09-01"),
         ("evaluations", 1, "1 model judged"),
-        ("fields", 1, "whether the answer was right"),
+        ("fields", 4, "whether the answer was right"),
         ("history", 4, "of 4 logs were hashed again"),
         ("holds", 3, "2 holds placed, 1 still in force"),
         ("imports", 3, "3 imports on 2026-09-01: 12 columns kept, 27 columns dropped"),
         ("kill_switch", 1, "used 1 time on 2026-09-01; it is on now"),
-        ("legal_basis", 1, "every family can opt out"),
-        ("oversight", 1, "each school for itself"),
+        ("legal_basis", 4, "every family can opt out"),
+        ("oversight", 4, "each school for itself"),
         ("policy", 4, "1 time anew"),
-        ("proofs_given", 1, "1 proof about a student's part"),
-        ("purposes", 1, "to choose exercises that fit"),
+        ("access_given", 2, "1 time, and a proof about a round 1 time, on 2026-09-01"),
+        ("purposes", 4, "to choose exercises that fit"),
         ("refusals", 1, "1 order refused by a school on 2026-09-01: R17 1x"),
         ("rejected_updates", 1, "A05 1x"),
         ("released_models", 1, "1 model released"),
-        ("retention", 1, "updates are kept P0D"),
+        ("retention", 4, "updates are kept P0D"),
         ("revocations", 1, "1 plan revoked"),
         ("rounds", 9, "Before each of 9 rounds"),
-        ("signers", 1, "by school-1, school-2"),
-        ("terms", 1, "the model goes to the members"),
-        ("trust", 1, "each school adds all of the noise itself"),
+        ("signers", 4, "by school-1, school-2"),
+        ("terms", 4, "the model goes to the members"),
+        ("trust", 4, "each school adds all of the noise itself"),
         ("witnesses", 0, "3 of 3 members cosigned"),
     ],
 )
@@ -102,10 +103,15 @@ def test_what_happened_is_shown(
 
 @pytest.mark.parametrize(
     "name",
-    ["consents", "erasures", "holds", "kill_switch", "proofs_given", "refusals", "revocations"],
+    ["consents", "erasures", "holds", "kill_switch", "access_given", "cohorts_removed"],
 )
 def test_that_nothing_happened_is_for_a_person(quiet: Path, name: EvidenceName) -> None:
     assert found(read_facts(quiet), name)[::2] == ("needs_a_person", 0)
+
+
+@pytest.mark.parametrize("name", ["refusals", "rejected_updates", "revocations"])
+def test_that_the_program_had_no_occasion_is_shown(quiet: Path, name: EvidenceName) -> None:
+    assert found(read_facts(quiet), name)[::2] == ("shown", 0)
 
 
 def test_an_entry_is_named_so_that_it_can_be_looked_up(busy: Path, busy_facts: Facts) -> None:
@@ -169,6 +175,28 @@ def test_what_another_log_would_show_is_elsewhere(
         assert found(facts, name)[::2] == ("elsewhere", 0), name
     assert found(facts, "disclosures")[0] == "shown"
     assert found(facts, "purposes")[0] == "shown"
+
+
+def test_what_a_missing_school_sent_the_consortium_tells(busy: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(busy, tmp_path / "homes")
+    shutil.rmtree(root / "schools/school-1")
+    facts = read_facts(root)
+    assert facts.verdict.exit_code == 1  # a member's log is missing
+    assert found(facts, "disclosures")[::2] == ("shown", 9)
+    assert found(facts, "refusals")[::2] == ("shown", 1)
+    assert found(facts, "history")[0] == "needs_a_person"
+    assert build_report(read_pack("ferpa"), facts, now=NOW).exit_code == 1
+
+
+def test_a_school_answers_for_itself_alone(busy: Path, tmp_path: Path) -> None:
+    home = shutil.copytree(busy / "schools/school-2", tmp_path / "school-2")
+    shutil.copytree(busy / "consortium/log", home / MIRROR_FOLDER)
+    facts = read_facts(home)
+    assert (facts.is_of_one_school, facts.verdict.exit_code) == (True, 0)
+    assert found(facts, "disclosures")[::2] == ("shown", 3)
+    assert found(facts, "refusals")[::2] == ("shown", 0)
+    assert found(facts, "epsilon")[0] == "shown"
+    assert found(facts, "purposes")[::2] == ("shown", 2)  # accepted here, activated there
 
 
 def test_a_bundle_brings_its_plan(busy: Path, tmp_path: Path) -> None:
@@ -263,6 +291,9 @@ def test_every_page_is_self_contained_and_says_it_all(pack: Pack, busy_facts: Fa
         assert line.person is None or line.person in plain
     assert "PASS: The logs that this report draws from verify" in text
     assert "not legal advice" in plain
+    assert len(re.findall(r"<small>\d+ of \d+ answers? shown</small>", text)) == sum(
+        bool(line.evidence) for line in report.lines
+    )
 
 
 def test_words_from_outside_are_text_and_nothing_else(busy_report: PackReport) -> None:
