@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedtrace.client.mirror import MIRROR_FOLDER
-from fedtrace.deploy.log_homes import CHARTER, LogHome, find_homes, read_charter, read_stored
+from fedtrace.deploy.log_homes import (
+    CHARTER,
+    LogHome,
+    find_homes,
+    read_charter,
+    read_plans,
+    read_stored,
+)
 from fedtrace.deploy.witness_checks import check_forks, check_mirrors, check_witnesses
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
@@ -19,6 +26,7 @@ from fedtrace.governance.log.checkpoint import parse_checkpoint
 from fedtrace.governance.log.crosscheck import crosscheck
 from fedtrace.governance.log.entries import CharterAdopted, LoggedEntry, SchoolInitialised
 from fedtrace.governance.log.note import NoteError, parse_note
+from fedtrace.governance.log.plans import check_plans, named_plans
 from fedtrace.governance.log.storage import CHECKPOINT
 from fedtrace.governance.log.verify import Line, LogBytes, exit_code, verify_log
 from fedtrace.governance.witnessing import school_origin
@@ -85,8 +93,8 @@ def verify_path(path: Path) -> Verdict:
         homes, together = find_homes(path)
         charter = read_charter(homes)
     except (ValueError, Rejected, Corrupt, OSError) as error:
-        lines = [_unreadable(error)]
-        return Verdict(lines=tuple(lines), exit_code=exit_code(lines), entries=0, log_bytes=0)
+        line = _unreadable(error)
+        return Verdict(lines=(line,), exit_code=exit_code([line]), entries=0, log_bytes=0)
     # The consortium's log first: while a round is running, what it knows was sent before.
     found = [_verify_home(home, charter) for home in homes]
     lines = [_compare_charter(charter, found), *_merge([each.lines for each in found])]
@@ -97,6 +105,7 @@ def verify_path(path: Path) -> Verdict:
         consortium = next((each.entries for each in found if each.is_consortium), None)
         schools = {each.school: each.entries for each in found if each.school is not None}
         lines += crosscheck(consortium, schools, charter=charter, epsilon=epsilon)
+        lines += _compare_plans(found, charter, whole=together)
     else:
         sentence = f"The logs were not compared, because of what is said above. {_NEXT_STEP}"
         lines.append(Line(status="FAIL", check="crosscheck", sentence=sentence))
@@ -178,6 +187,23 @@ def _compare_charter(charter: Charter, found: Sequence[FoundLog]) -> Line:
         f"{len(charter.members)} members. Compare it with the one that your school has."
     )
     return Line(status="PASS", check="charter", sentence=sentence)
+
+
+def _compare_plans(found: Sequence[FoundLog], charter: Charter, *, whole: bool) -> Iterator[Line]:
+    """The signed plans that lie beside the logs, and the logs held against them."""
+    logs = {each.school: [logged.entry for logged in each.entries] for each in found}
+    envelopes: dict[str, list[bytes]] = {}
+    try:
+        for plan_digest in named_plans(list(logs.values())):
+            homes = (each.home for each in found if each.home is not None)
+            copies = (copy for home in homes for copy in read_plans(home, plan_digest))
+            envelopes[plan_digest] = list(dict.fromkeys(copies))
+    except (Corrupt, OSError) as error:
+        yield _unreadable(error)
+        return
+    consortium = logs.pop(None, None)
+    schools = {school: entries for school, entries in logs.items() if school is not None}
+    yield from check_plans(consortium, schools, envelopes, charter=charter, whole=whole)
 
 
 def _compare_witnesses(found: Sequence[FoundLog], charter: Charter) -> Iterator[Line]:

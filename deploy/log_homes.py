@@ -23,9 +23,11 @@ from fedtrace.governance.log.storage import (
     read_log,
 )
 from fedtrace.governance.log.tiles import read_tiles
+from fedtrace.governance.signing import ENVELOPE_LIMIT_BYTES
 
 CHARTER = "charter.json"
 TILES = "tile"
+PLANS, PLAN_FILE = "plans", "plan.dsse.json"
 
 _TILE_LIMIT_BYTES = 4 * 1024 * 1024
 """256 entries of 8 KiB, each with its length, stay below."""
@@ -119,6 +121,24 @@ def read_stored(directory: Path) -> StoredLog:
     size = parse_checkpoint(parse_note(checkpoint)[0]).size
     lines = read_tiles(lambda path: read_limited(directory / path, _TILE_LIMIT_BYTES), size)
     return StoredLog(lines=lines, torn_bytes=0, checkpoint=checkpoint)
+
+
+def read_plans(home: LogHome, plan_digest: str) -> tuple[bytes, ...]:
+    """The copies of the signed plan of that digest beside a log, unverified; usually one.
+
+    The consortium's folders of plans have the digest's hex for a name, a school's also say
+    ``sha256-``; an export is written like the consortium's.
+
+    Raises:
+        Corrupt, OSError: as `read_limited`.
+    """
+    hexadecimal = plan_digest.removeprefix("sha256:")
+    folder = home.charter.parent / PLANS
+    copies = (
+        read_limited(folder / name / PLAN_FILE, ENVELOPE_LIMIT_BYTES)
+        for name in (hexadecimal, f"sha256-{hexadecimal}")
+    )
+    return tuple(copy for copy in copies if copy is not None)
 
 
 def read_cosigned(directory: Path) -> bytes | None:

@@ -13,10 +13,13 @@ from pathlib import Path
 from fedtrace.client.mirror import EVIDENCE_FOLDER, evidence_files
 from fedtrace.deploy.log_homes import (
     CHARTER,
+    PLAN_FILE,
+    PLANS,
     LogHome,
     find_homes,
     read_charter,
     read_cosigned,
+    read_plans,
     read_stored,
 )
 from fedtrace.governance.charter import Charter
@@ -25,6 +28,7 @@ from fedtrace.governance.log.checkpoint import LogCheckpoint, parse_checkpoint
 from fedtrace.governance.log.entries import decode_entry
 from fedtrace.governance.log.merkle import MerkleTree, ProofError, leaf_hash
 from fedtrace.governance.log.note import NoteError, parse_note
+from fedtrace.governance.log.plans import named_plans
 from fedtrace.governance.log.proof import (
     PROOF_LIMIT_BYTES,
     InclusionProof,
@@ -161,11 +165,13 @@ def export_logs(path: Path, to: Path) -> int:
     to.mkdir(parents=True)
     if len(logs) == 1:
         _write(logs[0][1], to)
+        _write_plans(*logs[0], to)
         (to / CHARTER).write_bytes(charter.to_bytes())
     else:
         for home, log in logs:
             folder = to / home.charter.parent.relative_to(path)
             _write(log, folder / home.log.name)
+            _write_plans(home, log, folder)
             (folder / CHARTER).write_bytes(charter.to_bytes())
             for proof in evidence_files(home.charter.parent):
                 (folder / EVIDENCE_FOLDER).mkdir(exist_ok=True)
@@ -184,6 +190,19 @@ def _write(log: OneLog, to: Path) -> None:
     if log.cosigned is not None:
         (to / COSIGNED).write_bytes(log.cosigned[0])
     (to / CHECKPOINT).write_bytes(note)
+
+
+def _write_plans(home: LogHome, log: OneLog, to: Path) -> None:
+    """The signed plans that a log names, as far as they lie beside it."""
+    entries = [
+        decode_entry(line, index=index, origin=log.origin).entry
+        for index, line in enumerate(log.lines)
+    ]
+    for plan_digest in named_plans([entries]):
+        for envelope in read_plans(home, plan_digest)[:1]:
+            folder = to / PLANS / plan_digest.removeprefix("sha256:")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / PLAN_FILE).write_bytes(envelope)
 
 
 def read_one_log(path: Path) -> OneLog:

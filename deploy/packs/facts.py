@@ -106,7 +106,7 @@ def read_facts(path: Path, plans: Sequence[Path] = ()) -> Facts:
 
     Args:
         path: what ``fedtrace audit verify`` reads.
-        plans: signed plans that do not lie there, because an export has none.
+        plans: signed plans that do not lie there.
 
     Raises:
         ValueError: a file is not a plan, too few members signed it, or no log here knows it.

@@ -65,8 +65,9 @@ async function readCharter(files, homes) {
   if (charters.some((each) => !same(each, charters[0]))) throw new Failed("input", "the homes have different charters");
   try {
     const charter = JSON.parse(ascii(charters[0]));
-    const members = charter.members.map(({ name, log_public_key }) => ({
+    const members = charter.members.map(({ name, public_key, log_public_key }) => ({
       name, origin: `${charter.consortium}/schools/${name}`, key: base64(log_public_key, "input"),
+      planKey: base64(public_key, "input"),
     }));
     const n = members.length;
     const quorum = charter.witness_quorum || Math.floor((n + Math.floor((n - 1) / 3)) / 2) + 1;

@@ -6,7 +6,15 @@ import base64
 import hashlib
 from importlib.resources import files
 
-_SCRIPTS = ("notes.js", "entries.js", "rounds.js", "bundle.js", "verdict.js", "screen.js")
+_SCRIPTS = (
+    "notes.js",
+    "entries.js",
+    "rounds.js",
+    "plans.js",
+    "bundle.js",
+    "verdict.js",
+    "screen.js",
+)
 
 
 def verifier_page() -> str:

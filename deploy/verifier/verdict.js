@@ -132,6 +132,7 @@ async function verifyBundle(files) {
       hold(say, "plans.accepted", unaccepted(schools), "Every round that a school answered was of a plan that it had accepted.");
       hold(say, "updates.reserved", unreserved(schools), "No update left a school before its privacy cost was written down.");
     }
+    await checkPlans(files, found, charter, together, say);
     if (!consortium) return verdict();
     if (consortium.log !== "consortium-log/") await witnesses(files, consortium, charter, say);
     copies(files, found, consortium, say);

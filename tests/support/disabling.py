@@ -22,6 +22,7 @@ MODULES = (
     "governance.log.crosscheck",
     "governance.log.entries",
     "governance.log.note",
+    "governance.log.plans",
     "governance.log.quorum",
     "governance.log.selfcheck",
     "governance.log.spending",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from support.gate import plan_with
 
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member
@@ -39,10 +40,32 @@ from fedtrace.governance.log.merkle import MerkleTree, leaf_hash
 from fedtrace.governance.log.note import parse_note
 from fedtrace.governance.log.storage import CHECKPOINT, COSIGNED, ENTRIES
 from fedtrace.governance.log.verify import LogBytes
-from fedtrace.governance.plan import RoundKind
+from fedtrace.governance.plan import Plan, RoundKind
+from fedtrace.governance.plan_signing import sign_plan
+from fedtrace.governance.signing import Signer
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
-PLAN, RUN = digest(b"plan"), "run-1"
+RUN = "run-1"
+
+
+def plan_of(schools: Sequence[str], noise: str = "2.5", epsilon_job: str = "8") -> Plan:
+    """The plan under which a story's job runs."""
+    return plan_with(
+        {
+            "schools.members": tuple(schools),
+            "schools.minimum_per_round": 1,
+            "rounds.count": 1000,
+            "privacy.clipping_norm": 1.0,
+            "privacy.noise_multiplier": float(noise),
+            "privacy.sampling_rate": 0.5,
+            "privacy.epsilon_job": float(epsilon_job),
+            "evaluation.noise_multiplier": float(noise),
+        }
+    )
+
+
+PLAN = plan_of(("school-1", "school-2", "school-3")).digest()
+"""The plan of a story that is told without changes."""
 
 
 def key_of(name: str) -> Ed25519PrivateKey:
@@ -81,6 +104,7 @@ class Story:
     charter: Charter
     consortium: list[Entry] = field(default_factory=list)
     schools: dict[str, list[Entry]] = field(default_factory=dict)
+    plan: Plan
 
     def log_bytes(self) -> LogBytes:
         """The consortium's log as the verifier gets it."""
@@ -97,6 +121,7 @@ class Story:
 
     def write(self, root: Path) -> Path:
         """Write every home, each log signed by its own key."""
+        envelope = sign_plan(self.plan, [Signer(key_of(school)) for school in self.schools])
         homes = {root / "consortium": ("county/log", self.consortium)}
         for school, entries in self.schools.items():
             homes[root / "schools" / school] = (f"county/schools/{school}", entries)
@@ -104,8 +129,16 @@ class Story:
             (home / "log").mkdir(parents=True)
             (home / "charter.json").write_bytes(self.charter.to_bytes())
             write_lines(home / "log", encode(entries, origin), origin)
+            self.keep_plan(home, envelope)
         self.cosign(root / "consortium" / "log")
         return root
+
+    def keep_plan(self, home: Path, envelope: bytes) -> None:
+        """Put a signed plan where a consortium, or a school, keeps it."""
+        name = self.plan.digest().removeprefix("sha256:")
+        folder = home / "plans" / (name if home.name == "consortium" else f"sha256-{name}")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "plan.dsse.json").write_bytes(envelope)
 
     def cosign(self, log: Path) -> None:
         """Every school has seen the consortium's log as it lies there."""
@@ -146,17 +179,19 @@ def tell_story(
     """A job that every school answered in every round, and its evaluation."""
     names = [f"school-{number}" for number in range(1, schools + 1)]
     charter = charter_of(names)
-    story = Story(charter=charter)
+    plan = plan_of(names, noise, epsilon_job)
+    plan_digest = plan.digest()
+    story = Story(charter=charter, plan=plan)
     story.consortium = [
         CharterAdopted(charter_digest=charter.digest()),
         PlanActivated(
-            plan_digest=PLAN,
+            plan_digest=plan_digest,
             signers=tuple(names),
             trust_mode="local",
             epsilon_job=epsilon_job,
             delta="1e-05",
         ),
-        RunOpened(plan_digest=PLAN, run_id=RUN),
+        RunOpened(plan_digest=plan_digest, run_id=RUN),
     ]
     for name in names:
         story.schools[name] = [
@@ -171,14 +206,14 @@ def tell_story(
                 columns_kept=4,
                 columns_dropped=9,
             ),
-            PlanAccepted(plan_digest=PLAN, signers=tuple(names)),
+            PlanAccepted(plan_digest=plan_digest, signers=tuple(names)),
         ]
     for number in range(1, rounds + 1):
         _tell_round(story, names, number, "train", noise)
     _tell_round(story, names, rounds + 1, "evaluate", noise)
     story.consortium += [
-        RunClosed(plan_digest=PLAN, run_id=RUN, reason="completed", rounds=rounds),
-        ModelReleased(plan_digest=PLAN, run_id=RUN, digest=_left(rounds), averaged=1),
+        RunClosed(plan_digest=plan_digest, run_id=RUN, reason="completed", rounds=rounds),
+        ModelReleased(plan_digest=plan_digest, run_id=RUN, digest=_left(rounds), averaged=1),
     ]
     return story
 
@@ -190,11 +225,12 @@ def _left(number: int) -> str:
 def _tell_round(
     story: Story, names: Sequence[str], number: int, kind: RoundKind, noise: str
 ) -> None:
+    plan_digest = story.plan.digest()
     sampling = "0.5" if kind == "train" else "1"
     updates = {name: digest(f"{name} {number}".encode()) for name in names}
     story.consortium.append(
         RoundOpened(
-            plan_digest=PLAN,
+            plan_digest=plan_digest,
             run_id=RUN,
             round=number,
             kind=kind,
@@ -206,7 +242,7 @@ def _tell_round(
     for name, update in updates.items():
         story.schools[name] += [
             RoundReserved(
-                plan_digest=PLAN,
+                plan_digest=plan_digest,
                 run_id=RUN,
                 round=number,
                 kind=kind,
@@ -215,18 +251,23 @@ def _tell_round(
                 cohort_size="20-49",
                 cohort_root=digest(b"cohort"),
             ),
-            UpdateSent(plan_digest=PLAN, run_id=RUN, round=number, kind=kind, digest=update),
+            UpdateSent(plan_digest=plan_digest, run_id=RUN, round=number, kind=kind, digest=update),
         ]
         story.consortium.append(
             UpdateReceived(
-                plan_digest=PLAN, run_id=RUN, round=number, kind=kind, school=name, digest=update
+                plan_digest=plan_digest,
+                run_id=RUN,
+                round=number,
+                kind=kind,
+                school=name,
+                digest=update,
             )
         )
     inputs = tuple(Input(school=name, digest=update) for name, update in updates.items())
     if kind == "evaluate":
         story.consortium.append(
             EvaluationClosed(
-                plan_digest=PLAN,
+                plan_digest=plan_digest,
                 run_id=RUN,
                 round=number,
                 kind=kind,
@@ -237,7 +278,7 @@ def _tell_round(
     else:
         story.consortium.append(
             RoundClosed(
-                plan_digest=PLAN,
+                plan_digest=plan_digest,
                 run_id=RUN,
                 round=number,
                 kind=kind,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.gate import plan_with
-from support.logs import Story, key_of, tell_story
+from support.logs import Story, key_of, plan_of, tell_story
 
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.log.entries import (
@@ -30,9 +29,9 @@ from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.governance.refusals import RefusalCode
 from fedtrace.governance.signing import Signer
 
-PLAN: Plan = plan_with()
+PLAN: Plan = plan_of(("school-1", "school-2", "school-3"))
 ENVELOPE = sign_plan(PLAN, [Signer(key_of(name)) for name in ("school-1", "school-2")])
-"""The example plan, signed by two members of three."""
+"""The plan of every story, signed by two members of three."""
 
 
 def told() -> Story:
@@ -93,9 +92,7 @@ def write_homes(story: Story, root: Path) -> Path:
     """Every home, with the plan as homes keep it."""
     story.write(root)
     for home in (root / "consortium", *(root / "schools").iterdir()):
-        folder = home / "plans" / PLAN.digest().replace(":", "-")
-        folder.mkdir(parents=True)
-        (folder / "plan.dsse.json").write_bytes(ENVELOPE)
+        story.keep_plan(home, ENVELOPE)
     return root
 
 

@@ -14,6 +14,7 @@ from support.tampering import (
     files,
     histories,
     homes,
+    plans,
     stories,
     witnesses,
 )
@@ -28,5 +29,6 @@ TAMPERINGS: tuple[Tampering, ...] = (
     *histories.TAMPERINGS,
     *witnesses.TAMPERINGS,
     *homes.TAMPERINGS,
+    *plans.TAMPERINGS,
     *stories.TAMPERINGS,
 )

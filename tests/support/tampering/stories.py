@@ -198,7 +198,9 @@ TAMPERINGS: tuple[Tampering, ...] = (
     Tampering(act=an_update_received_and_not_summed, fails=("rounds.inputs",)),
     Tampering(act=an_update_summed_that_nobody_sent, fails=("rounds.inputs",)),
     Tampering(act=an_update_of_a_school_that_nobody_knows, fails=("rounds.inputs",)),
-    Tampering(act=less_noise_than_the_schools_reserved_for, fails=("rounds.privacy",)),
+    Tampering(
+        act=less_noise_than_the_schools_reserved_for, fails=("rounds.privacy", "plans.terms")
+    ),
     Tampering(act=another_sampling_than_the_schools_reserved_for, fails=("rounds.privacy",)),
     Tampering(
         act=an_update_replaced_on_its_way, fails=("updates.sent",), warns=("updates.received",)

@@ -41,7 +41,7 @@ def test_a_whole_demo_passes_in_about_ten_lines(demo: Path) -> None:
     verdict = verify_path(demo)
     assert {line.status for line in verdict.lines} == {"PASS"}
     assert verdict.exit_code == 0
-    assert len(verdict.lines) == 15
+    assert len(verdict.lines) == 17
     assert verdict.entries == 20 + 3 * 9
     stored = sum(path.stat().st_size for path in demo.rglob("entries.jsonl"))
     assert verdict.log_bytes == stored

@@ -137,7 +137,12 @@ def test_a_folder_of_homes_and_a_schools_home_keep_their_folders(
     assert export_logs(home, bundle) == 20 + 9
     checks = {line.check: line.status for line in verify_path(bundle).lines}
     assert {checks["updates.sent"], checks["epsilon.recomputed"], checks["log.mirrors"]} == {"PASS"}
-    assert {path.name for path in bundle.iterdir()} == {"charter.json", MIRROR_FOLDER, "log"}
+    assert {path.name for path in bundle.iterdir()} == {
+        "charter.json",
+        MIRROR_FOLDER,
+        "log",
+        "plans",
+    }
     assert not [
         path for path in bundle.rglob("*") if path.is_file() and b"secret" in path.read_bytes()
     ]

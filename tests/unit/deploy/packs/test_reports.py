@@ -199,10 +199,18 @@ def test_a_school_answers_for_itself_alone(busy: Path, tmp_path: Path) -> None:
     assert found(facts, "purposes")[::2] == ("shown", 2)  # accepted here, activated there
 
 
-def test_a_bundle_needs_its_plan_by_name(busy: Path, tmp_path: Path) -> None:
+def test_a_bundle_brings_its_plan(busy: Path, tmp_path: Path) -> None:
     export_logs(busy, tmp_path / "bundle")
     facts = read_facts(tmp_path / "bundle")
     assert facts.verdict.exit_code == 0
+    assert found(facts, "purposes")[0] == "shown"
+
+
+def test_a_log_without_its_plan_needs_it_by_name(busy: Path, tmp_path: Path) -> None:
+    export_logs(busy / "consortium", tmp_path / "bundle")
+    shutil.rmtree(tmp_path / "bundle" / "plans")
+    facts = read_facts(tmp_path / "bundle")
+    assert facts.verdict.exit_code == 1
     status, sentence, _ = found(facts, "purposes")
     assert (status, PLAN.digest() in sentence) == ("elsewhere", True)
     (tmp_path / "plan.dsse.json").write_bytes(ENVELOPE)

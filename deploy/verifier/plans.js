@@ -1,0 +1,98 @@
+// The signed plans (DSSE) that the logs name by digest, and the consortium's log held against them.
+
+const PLAN_TYPE = "application/vnd.fedtrace.plan+json";
+const MOST_SIGNATURES = 1000;
+
+async function openPlan(bytes, digest, charter) {
+  const { payload, payloadType, signatures } = JSON.parse(ascii(bytes));
+  if (payloadType !== PLAN_TYPE || signatures.length > MOST_SIGNATURES) throw new Failed("plans.signed", "it is not a signed plan");
+  const content = base64(payload, "plans.signed");
+  const message = join(utf8.encode(`DSSEv1 ${PLAN_TYPE.length} ${PLAN_TYPE} ${content.length} `), content);
+  const signed = new Set();
+  for (const { sig } of signatures) {
+    const blob = base64(sig, "plans.signed");
+    for (const { name, planKey } of charter.members) {
+      if (!signed.has(name) && blob.length === 64 && (await ed25519(planKey, blob, message))) {
+        signed.add(name);
+        break;
+      }
+    }
+  }
+  if (signed.size < charter.threshold) throw new Failed("plans.signed", `${signed.size} of ${charter.threshold} members signed it`);
+  if (`sha256:${hex(await sha256(content))}` !== digest) throw new Failed("plans.signed", "it is another plan");
+  return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
+}
+
+function planCopies(files, found, digest) {
+  const name = digest.replace("sha256:", "");
+  return found.flatMap(({ home }) => [name, `sha256-${name}`].map((folder) => files.get(`${home}plans/${folder}/plan.dsse.json`)))
+    .filter(Boolean);
+}
+
+async function checkPlans(files, found, charter, together, say) {
+  const named = [...new Set(found.flatMap((each) => of(each.entries, "plan.activated", "plan.accepted")).map((e) => e.plan_digest))];
+  if (!named.length) return;
+  const [plans, missing] = [new Map(), []];
+  let problem = null;
+  for (const digest of named) {
+    const copies = planCopies(files, found, digest);
+    if (!copies.length) missing.push(digest);
+    for (const bytes of copies) {
+      try {
+        plans.set(digest, await openPlan(bytes, digest, charter));
+      } catch (error) {
+        problem ??= `The plan ${digest} here is not the one that the schools signed: ${error.message}.`;
+      }
+    }
+  }
+  if (!problem && missing.length) {
+    say(together ? "FAIL" : "WARN", "plans.signed", `Plans are missing, so the log cannot be held against them: ${missing.slice(0, 3).join(", ")}.`);
+  } else {
+    hold(say, "plans.signed", problem, `All ${named.length} plans that the logs name are here, each signed by at least ${charter.threshold} members.`);
+  }
+  const consortium = found.find((each) => !each.school);
+  if (consortium && plans.size) {
+    hold(say, "plans.terms", brokenTerm(consortium.entries, plans),
+      "Privacy, members and rounds in the consortium's log are those of the signed plans.");
+  }
+}
+
+function brokenTerm(log, plans) {
+  const [inputs, rounds] = [new Map(), new Map()];
+  const grow = (map, key, values) => map.set(key, new Set([...(map.get(key) ?? []), ...values])).get(key);
+  for (const entry of of(log, "plan.activated", "round.opened", "round.closed", "evaluation.closed")) {
+    const plan = plans.get(entry.plan_digest);
+    if (!plan) continue;
+    if (brokenBy(entry, plan)) return brokenBy(entry, plan);
+    if (entry.type.endsWith(".closed")) {
+      const schools = entry.inputs.map((one) => one.school);
+      inputs.set(which(entry), { least: plan.schools.minimum_per_round, round: entry.round,
+        schools: new Set([...(inputs.get(which(entry))?.schools ?? []), ...schools]) });
+    }
+    if (entry.type === "round.closed") {
+      const closed = grow(rounds, `${entry.plan_digest} ${entry.run_id}`, [entry.round]);
+      if (closed.size > plan.rounds.count) return `Run ${entry.run_id} closed more rounds than the plan allows, ${plan.rounds.count}.`;
+    }
+  }
+  for (const { least, round, schools } of inputs.values()) {
+    if (!(schools.size >= least)) return `Round ${round} was closed with fewer schools than the plan asks for, ${least}.`;
+  }
+  return null;
+}
+
+function brokenBy(entry, { privacy, schools, evaluation }) {
+  if (entry.type === "plan.activated") {
+    const told = [Number(entry.epsilon_job), Number(entry.delta), entry.trust_mode];
+    const agreed = [privacy.epsilon_job, privacy.delta, privacy.trust_mode];
+    return told.every((each, i) => each === agreed[i]) ? null
+      : `The log says epsilon, delta and trust mode ${told.join(", ")}; the schools signed ${agreed.join(", ")}.`;
+  }
+  if (entry.type === "round.opened") {
+    return entry.schools.every((name) => schools.members.includes(name)) ? null
+      : `Round ${entry.round} asked a school that the plan does not name.`;
+  }
+  const training = entry.type === "round.closed";
+  const noisy = Number(entry.noise_multiplier) >= (training ? privacy : evaluation).noise_multiplier;
+  const bounded = !training || (Number(entry.sampling_rate) <= privacy.sampling_rate && Number(entry.clipping_norm) === privacy.clipping_norm);
+  return noisy && bounded ? null : `Round ${entry.round} tells of other noise, sampling or clipping than the schools signed.`;
+}

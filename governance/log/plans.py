@@ -1,0 +1,194 @@
+"""Hold the log against the signed plans that it names: what the schools signed is what counts.
+
+A log tells of a plan in a few numbers and a digest. The plan itself lies beside the log, with the
+signatures of the members, and says what those numbers, and every round, may be at most.
+
+================  ================================================================================
+``plans.signed``  every plan that a log names is here, and enough members signed exactly that one
+``plans.terms``   what the consortium's log says of a plan and of its rounds is what the plan says
+================  ================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from fedtrace.governance.charter import Charter
+from fedtrace.governance.errors import Rejected
+from fedtrace.governance.log.entries import (
+    Entry,
+    EvaluationClosed,
+    PlanAccepted,
+    PlanActivated,
+    RoundClosed,
+    RoundOpened,
+)
+from fedtrace.governance.log.selfcheck import Round, line, round_of
+from fedtrace.governance.log.verify import Line, Status
+from fedtrace.governance.plan import Plan
+from fedtrace.governance.plan_signing import open_plan
+from fedtrace.governance.refusals import Refused
+
+PLANS_SHOWN = 3
+"""More plans that are missing are counted, not listed."""
+
+Envelopes = Mapping[str, Sequence[bytes]]
+"""Plan digest -> every copy of its envelope that lies here."""
+
+
+def named_plans(logs: Sequence[Sequence[Entry]]) -> tuple[str, ...]:
+    """The digests of all plans that any of the logs says was activated or accepted, sorted."""
+    found = {
+        entry.plan_digest
+        for entries in logs
+        for entry in entries
+        if isinstance(entry, PlanActivated | PlanAccepted)
+    }
+    return tuple(sorted(found))
+
+
+def check_plans(
+    consortium: Sequence[Entry] | None,
+    schools: Mapping[str, Sequence[Entry]],
+    envelopes: Envelopes,
+    *,
+    charter: Charter,
+    whole: bool,
+) -> Iterator[Line]:
+    """Check the plans that the logs name, and the consortium's log against them; total.
+
+    Args:
+        consortium: its entries, verified; None where its log is not at hand.
+        schools: school -> its entries, verified.
+        envelopes: what was found beside the logs; nothing about them is believed yet.
+        charter: whose members' signatures count, and how many it takes.
+        whole: the logs are said to be all of them, so a missing plan is a failure.
+    """
+    named = named_plans([*([] if consortium is None else [consortium]), *schools.values()])
+    if not named:
+        return
+    plans: dict[str, Plan] = {}
+    problem = None
+    for digest in named:
+        for envelope in envelopes.get(digest, ()):
+            opened = _open(envelope, digest, charter)
+            if isinstance(opened, Plan):
+                plans[digest] = opened
+            else:
+                problem = problem or opened
+    missing = [digest for digest in named if not envelopes.get(digest)]
+    if problem is None and missing:
+        status: Status = "FAIL" if whole else "WARN"
+        yield Line(status=status, check="plans.signed", sentence=_missing(missing, len(named)))
+    else:
+        yield line(
+            "plans.signed",
+            problem,
+            f"All {len(named)} plans that the logs name are here, each signed by at least "
+            f"{charter.threshold} members of the charter.",
+        )
+    if consortium is not None and plans:
+        yield line(
+            "plans.terms",
+            _broken_term(consortium, plans),
+            "Privacy, members and rounds in the consortium's log are those of the signed plans.",
+        )
+
+
+def _open(envelope: bytes, digest: str, charter: Charter) -> Plan | str:
+    """The plan, or what is wrong with this copy of it."""
+    try:
+        signed = open_plan(envelope, charter)
+    except Refused:
+        return (
+            f"The copy of plan {digest} here has fewer valid signatures of members than the "
+            f"{charter.threshold} that the charter asks for. Ask the schools for the one they "
+            "signed."
+        )
+    except Rejected as error:
+        return f"The file of plan {digest} is not a plan: {error.sentence}."
+    if signed.digest != digest:
+        return f"The file of plan {digest} holds another plan, {signed.digest}."
+    return signed.plan
+
+
+def _missing(missing: Sequence[str], named: int) -> str:
+    more = len(missing) - PLANS_SHOWN
+    listed = ", ".join(missing[:PLANS_SHOWN]) + (f", and {more} more" if more > 0 else "")
+    return (
+        f"{len(missing)} of the {named} plans that the logs name are not here, so nobody can hold "
+        f"the log against what the schools signed: {listed}. Ask the consortium for "
+        "plan.dsse.json, or for an export by a newer release."
+    )
+
+
+def _broken_term(consortium: Sequence[Entry], plans: Mapping[str, Plan]) -> str | None:
+    """The first entry that its plan does not allow; plans that are not here are passed over."""
+    inputs: dict[Round, set[str]] = {}
+    rounds: dict[tuple[str, str], set[int]] = {}
+    for entry in consortium:
+        if not isinstance(entry, PlanActivated | RoundOpened | RoundClosed | EvaluationClosed):
+            continue
+        plan = plans.get(entry.plan_digest)
+        if plan is None:
+            continue
+        if (problem := _broken_by(entry, plan)) is not None:
+            return f"{problem} (plan {plan.name}, {entry.plan_digest})."
+        if isinstance(entry, RoundClosed | EvaluationClosed):
+            inputs.setdefault(round_of(entry), set()).update(each.school for each in entry.inputs)
+        if isinstance(entry, RoundClosed):
+            closed = rounds.setdefault((entry.plan_digest, entry.run_id), set())
+            closed.add(entry.round)
+            if len(closed) > plan.rounds.count:
+                return (
+                    f"Run {entry.run_id} closed {len(closed)} training rounds, and the plan "
+                    f"{plan.name} allows {plan.rounds.count}."
+                )
+    for (digest, _, number), schools in inputs.items():
+        least = plans[digest].schools.minimum_per_round
+        if len(schools) < least:
+            return (
+                f"Round {number} was closed with {len(schools)} schools, and the plan "
+                f"{plans[digest].name} asks for at least {least}."
+            )
+    return None
+
+
+def _broken_by(
+    entry: PlanActivated | RoundOpened | RoundClosed | EvaluationClosed, plan: Plan
+) -> str | None:
+    """What in one entry is not as the plan says."""
+    if isinstance(entry, PlanActivated):
+        promised, told = plan.privacy, (float(entry.epsilon_job), float(entry.delta))
+        if told != (promised.epsilon_job, promised.delta):
+            return (
+                f"The log says epsilon {entry.epsilon_job} at delta {entry.delta}, and the schools "
+                f"signed epsilon {promised.epsilon_job} at delta {promised.delta}"
+            )
+        if entry.trust_mode != promised.trust_mode:
+            return (
+                f"The log says trust mode {entry.trust_mode}, and the schools signed "
+                f"{promised.trust_mode}"
+            )
+        return None
+    if isinstance(entry, RoundOpened):
+        strangers = sorted(set(entry.schools) - set(plan.schools.members))
+        if strangers:
+            return f"Round {entry.round} asked {strangers[0]}, which the plan does not name"
+        return None
+    agreed = plan.round_privacy("train" if isinstance(entry, RoundClosed) else "evaluate")
+    # Written so that a number that is not one fails.
+    if not float(entry.noise_multiplier) >= agreed.noise_multiplier:
+        return (
+            f"Round {entry.round} tells of noise {entry.noise_multiplier}, and the schools signed "
+            f"{agreed.noise_multiplier}"
+        )
+    if isinstance(entry, RoundClosed):
+        told = (float(entry.sampling_rate), float(entry.clipping_norm))
+        if not (told[0] <= agreed.sampling_rate and told[1] == agreed.clipping_norm):
+            return (
+                f"Round {entry.round} tells of sampling {entry.sampling_rate} and clipping norm "
+                f"{entry.clipping_norm}, and the schools signed {agreed.sampling_rate} and "
+                f"{agreed.clipping_norm}"
+            )
+    return None
