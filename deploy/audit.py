@@ -85,7 +85,8 @@ def verify_path(path: Path) -> Verdict:
         homes, together = find_homes(path)
         charter = read_charter(homes)
     except (ValueError, Rejected, Corrupt, OSError) as error:
-        return Verdict(lines=(_unreadable(error),), exit_code=2, entries=0, log_bytes=0)
+        unreadable = (_unreadable(error),)
+        return Verdict(lines=unreadable, exit_code=exit_code(unreadable), entries=0, log_bytes=0)
     # The consortium's log first: while a round is running, what it knows was sent before.
     found = [_verify_home(home, charter) for home in homes]
     lines = [_compare_charter(charter, found), *_merge([each.lines for each in found])]
