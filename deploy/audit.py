@@ -93,8 +93,8 @@ def verify_path(path: Path) -> Verdict:
         homes, together = find_homes(path)
         charter = read_charter(homes)
     except (ValueError, Rejected, Corrupt, OSError) as error:
-        line = _unreadable(error)
-        return Verdict(lines=(line,), exit_code=exit_code([line]), entries=0, log_bytes=0)
+        lines = [_unreadable(error)]
+        return Verdict(lines=tuple(lines), exit_code=exit_code(lines), entries=0, log_bytes=0)
     # The consortium's log first: while a round is running, what it knows was sent before.
     found = [_verify_home(home, charter) for home in homes]
     lines = [_compare_charter(charter, found), *_merge([each.lines for each in found])]

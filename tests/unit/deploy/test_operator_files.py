@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -110,3 +111,77 @@ def test_nginx_publishes_what_the_front_answers_with_its_limits() -> None:
     assert f"client_max_body_size {limits.largest_body_bytes // 1024**2}m;" in conf
     (wait,) = re.findall(r"proxy_read_timeout (\d+)s;", conf)
     assert int(wait) > limits.hold_seconds + limits.upstream_seconds
+
+
+CHART = DEPLOY / "helm" / "fedtrace"
+
+
+def looked_up(values: dict[str, Any], path: str) -> Any:
+    for name in path.split("."):
+        values = values[name]
+    return values
+
+
+def rendered(template: str, **changes: Any) -> list[dict[str, Any]]:
+    """A template of the chart as Helm renders it: values, and conditions one level deep."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")) | changes
+
+    def conditional(match: re.Match[str]) -> str:
+        path, wanted, block = match["path"], match["wanted"], match["block"]
+        value = looked_up(values, path)
+        return block if (value == wanted if wanted else value) else ""
+
+    text = (CHART / "templates" / template).read_text(encoding="utf-8")
+    condition = r'\{\{- if (?:eq )?\.Values\.(?P<path>[\w.]+)(?: "(?P<wanted>\w+)")? \}\}'
+    text = re.sub(condition + r"(?P<block>.*?)\{\{- end \}\}", conditional, text, flags=re.S)
+    text = text.replace("{{ .Release.Name }}", "valley")
+    text = re.sub(
+        r"\{\{ \.Values\.([\w.]+) \}\}", lambda match: str(looked_up(values, match[1])), text
+    )
+    assert "{{" not in text
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+@pytest.mark.parametrize("role", ["consortium", "school"])
+def test_the_chart_starts_a_command_that_exists_and_may_do_little(role: str) -> None:
+    (stateful,) = rendered("statefulset.yaml", role=role)
+    assert stateful["spec"]["replicas"] == 1
+    pod = stateful["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert f"{pod['securityContext']['runAsUser']}:10001" == COMPOSE["services"]["school"]["user"]
+    (container,) = pod["containers"]
+    require_command(list(container["args"]))
+    assert container["args"][0] == role
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["limits"]["memory"]
+    home = container["args"][container["args"].index("--home") + 1]
+    assert any(home.startswith(mount["mountPath"]) for mount in container["volumeMounts"])
+    port = container["args"][container["args"].index("--metrics") + 1]
+    for probe, path in (("livenessProbe", "live"), ("readinessProbe", "ready")):
+        assert f"127.0.0.1:{port}/{path}" in container[probe]["exec"]["command"][2]
+    (policy,) = rendered("networkpolicy.yaml", role=role)
+    assert policy["spec"]["ingress"] == (
+        [{"ports": [{"port": PORT}]}] if role == "consortium" else []
+    )
+
+
+def test_the_chart_publishes_the_consortium_alone() -> None:
+    (service,) = rendered("service.yaml")
+    assert [each["port"] for each in service["spec"]["ports"]] == [PORT]
+    assert rendered("service.yaml", role="school") == []
+    (stateful,) = rendered("statefulset.yaml", databaseSecret="valley-db")
+    (variable,) = stateful["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert (variable["name"], variable["valueFrom"]["secretKeyRef"]["name"]) == (
+        "FEDTRACE_DATABASE_URL",
+        "valley-db",
+    )
+
+
+@pytest.mark.skipif(shutil.which("helm") is None, reason="helm is missing")
+def test_helm_takes_the_chart() -> None:
+    done = subprocess.run(["helm", "lint", str(CHART)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
