@@ -26,7 +26,7 @@ from fedtrace.governance.log.checkpoint import parse_checkpoint
 from fedtrace.governance.log.crosscheck import crosscheck
 from fedtrace.governance.log.entries import CharterAdopted, LoggedEntry, SchoolInitialised
 from fedtrace.governance.log.note import NoteError, parse_note
-from fedtrace.governance.log.plans import check_plans, named_plans
+from fedtrace.governance.log.plans import KINDS, check_plans, named_plans
 from fedtrace.governance.log.storage import CHECKPOINT
 from fedtrace.governance.log.verify import Line, LogBytes, exit_code, verify_log
 from fedtrace.governance.witnessing import school_origin
@@ -191,7 +191,10 @@ def _compare_charter(charter: Charter, found: Sequence[FoundLog]) -> Line:
 
 def _compare_plans(found: Sequence[FoundLog], charter: Charter, *, whole: bool) -> Iterator[Line]:
     """The signed plans that lie beside the logs, and the logs held against them."""
-    logs = {each.school: [logged.entry for logged in each.entries] for each in found}
+    logs = {
+        each.school: [logged.entry for logged in each.entries if logged.kind in KINDS]
+        for each in found
+    }
     envelopes: dict[str, list[bytes]] = {}
     try:
         for plan_digest in named_plans(list(logs.values())):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.commands import until
 from support.scripted_schools import build_world
 
 from fedtrace.deploy.network.processes import Command, Supervisor, has_logged
@@ -39,7 +40,8 @@ def test_a_serverapp_is_seen_and_missed(tmp_path: Path) -> None:
         superexec = psutil.Process(child.process.pid)
         (serverapp,) = superexec.children()
         superexec.suspend()
-        serverapp.kill()  # now a zombie: its parent has not looked
+        serverapp.kill()
+        until(lambda: serverapp.status() == psutil.STATUS_ZOMBIE)  # its parent has not looked
         assert not working.has_serverapp()
         superexec.resume()
 
