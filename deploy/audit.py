@@ -26,7 +26,7 @@ from fedtrace.governance.log.checkpoint import parse_checkpoint
 from fedtrace.governance.log.crosscheck import crosscheck
 from fedtrace.governance.log.entries import CharterAdopted, LoggedEntry, SchoolInitialised
 from fedtrace.governance.log.note import NoteError, parse_note
-from fedtrace.governance.log.plans import check_plans, named_plans
+from fedtrace.governance.log.plans import KINDS, check_plans, named_plans
 from fedtrace.governance.log.storage import CHECKPOINT
 from fedtrace.governance.log.verify import Line, LogBytes, exit_code, verify_log
 from fedtrace.governance.witnessing import school_origin
@@ -93,8 +93,8 @@ def verify_path(path: Path) -> Verdict:
         homes, together = find_homes(path)
         charter = read_charter(homes)
     except (ValueError, Rejected, Corrupt, OSError) as error:
-        line = _unreadable(error)
-        return Verdict(lines=(line,), exit_code=exit_code([line]), entries=0, log_bytes=0)
+        lines = [_unreadable(error)]
+        return Verdict(lines=tuple(lines), exit_code=exit_code(lines), entries=0, log_bytes=0)
     # The consortium's log first: while a round is running, what it knows was sent before.
     found = [_verify_home(home, charter) for home in homes]
     lines = [_compare_charter(charter, found), *_merge([each.lines for each in found])]
@@ -191,7 +191,10 @@ def _compare_charter(charter: Charter, found: Sequence[FoundLog]) -> Line:
 
 def _compare_plans(found: Sequence[FoundLog], charter: Charter, *, whole: bool) -> Iterator[Line]:
     """The signed plans that lie beside the logs, and the logs held against them."""
-    logs = {each.school: [logged.entry for logged in each.entries] for each in found}
+    logs = {
+        each.school: [logged.entry for logged in each.entries if logged.kind in KINDS]
+        for each in found
+    }
     envelopes: dict[str, list[bytes]] = {}
     try:
         for plan_digest in named_plans(list(logs.values())):

@@ -32,6 +32,9 @@ from fedtrace.governance.refusals import Refused
 PLANS_SHOWN = 3
 """More plans that are missing are counted, not listed."""
 
+KINDS = (PlanActivated, PlanAccepted, RoundOpened, RoundClosed, EvaluationClosed)
+"""What is held against plans; the other entries of a long log need not be built for it."""
+
 Envelopes = Mapping[str, Sequence[bytes]]
 """Plan digest -> every copy of its envelope that lies here."""
 
