@@ -20,7 +20,11 @@ from fedtrace.privacy.discrete_gaussian import (
     IntegerArray,
     discrete_gaussian,
 )
-from fedtrace.privacy.noise import require_clipping_norm, require_noise_multiplier
+from fedtrace.privacy.noise import (
+    require_clipping_norm,
+    require_noise_multiplier,
+    require_within_bounds,
+)
 from fedtrace.privacy.randomness import FloatArray, RandomSource
 
 MODULUS_BITS = 32
@@ -61,8 +65,8 @@ class NoiseShare:
            ``step`` is chosen such that it happens with probability below 1e-50 while no more than
            twice the planned students take part.
 
-        Outside the theorem: the sampler's tables end at 9.5 standard deviations and hold 64 bits
-        a number: less than 1e-14 of total variation an entry.
+        Outside the theorem: the sampler's tables hold 64 bits a number, as `discrete_gaussian`
+        says.
 
     Attributes:
         step: width of the grid, a power of two, in units of the contribution.
@@ -135,14 +139,17 @@ class NoiseShare:
             int64 [d]; secret as long as no other shares have been added.
 
         Raises:
-            ValueError: a total that is not flat or not finite.
+            ValueError: a total that is not flat or not finite, or beyond 2**52 grid steps.
         """
         if total.ndim != 1:
             raise ValueError(f"a sum of contributions is flat, not of shape {total.shape}")
         if not np.isfinite(total).all():
             raise ValueError("a sum of clipped contributions is finite; this one is not")
         steps = total.astype(np.float64) / self.step
-        rounded = np.floor(steps + source.uniform(len(total))).astype(np.int64)
+        require_within_bounds(steps)
+        low = np.floor(steps)
+        rounded = low.astype(np.int64)
+        rounded += source.uniform(len(total)) < steps - low
         if self.stddev_steps > 0:
             rounded += discrete_gaussian(self.stddev_steps, len(total), source)
         return rounded

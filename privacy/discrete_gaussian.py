@@ -1,4 +1,4 @@
-"""Gaussian integers: the noise of a sum on a grid, drawn exactly and in constant time.
+"""Gaussian integers: the noise of a sum on a grid, drawn from tables of whole numbers.
 
 The compiled library and NumPy draw the same integers from the same words; which one works is a
 matter of speed alone.
@@ -21,6 +21,9 @@ IntegerArray = npt.NDArray[np.int64]
 SMALLEST_STDDEV = 64.0
 """Below it the two look-ups of `discrete_gaussian` are no longer one Gaussian, to the proof."""
 
+LARGEST_STDDEV = 2.0**58
+"""Above it a draw might not fit 64 bits."""
+
 SMOOTHING_STDDEV = 2.0
 """s in the proof of `NoiseShare`, in grid steps: what a Gaussian gives up to become discrete."""
 
@@ -36,12 +39,14 @@ def discrete_gaussian(stddev: float, count: int, source: RandomSource) -> Intege
     The sum of a narrow one and ``radix`` times another is a wide one, by point 2 of `NoiseShare`'s
     proof (Micciancio and Walter 2017, "Gaussian Sampling over the Integers: Efficient, Generic,
     Constant-Time", section 3), so that two look-ups in a short table replace one in a long one;
-    where even that is long, four do.
-    With stddev >= 64 the lattice sum in that proof is at least 1.93 wide, which makes the result
-    exact up to a factor of 1 +- 1e-31.
+    where even that is long, each of them is drawn so again.
+    With stddev >= 64 the lattice sum in that proof is at least 1.93 wide, which makes the sum
+    exact up to a factor of 1 +- 1e-31. The tables hold probabilities in multiples of 2**-64, so
+    that a table ends at 8.2 standard deviations or later: less than 1e-14 of total variation an
+    integer that comes out.
 
     Args:
-        stddev: at least `SMALLEST_STDDEV`.
+        stddev: at least `SMALLEST_STDDEV`, at most `LARGEST_STDDEV`.
         count: how many.
         source: uniform words: one an integer, and half a one more for each tie.
 
@@ -49,10 +54,13 @@ def discrete_gaussian(stddev: float, count: int, source: RandomSource) -> Intege
         int64 [count].
 
     Raises:
-        ValueError: a standard deviation below the smallest, or not finite.
+        ValueError: a standard deviation outside these.
     """
-    if not SMALLEST_STDDEV <= stddev < math.inf:
-        raise ValueError(f"a noise share is at least {SMALLEST_STDDEV:g} steps wide, not {stddev}")
+    if not SMALLEST_STDDEV <= stddev <= LARGEST_STDDEV:
+        raise ValueError(
+            f"a noise share is at least {SMALLEST_STDDEV:g} steps wide and at most "
+            f"{LARGEST_STDDEV:.0e}, not {stddev}"
+        )
     radix = max(1, math.isqrt(int(stddev / 2)))
     narrow_stddev = stddev / math.sqrt(1 + radix**2)
     if narrow_stddev > _WIDEST_TABLE:
@@ -70,12 +78,14 @@ def discrete_gaussian(stddev: float, count: int, source: RandomSource) -> Intege
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AliasTable:
-    """Turns 64 uniform bits into an integer, with one look-up and no branch.
+    """Turns 64 uniform bits into an integer, with one look-up and no branch on the integer.
 
     The first bits choose a bin; the rest is compared with the bin's threshold and leaves its
     integer, or the integer of its alias (Walker 1977, "An Efficient Method for Generating Discrete
     Random Variables with General Distributions"). 32 bits nearly always decide; where they equal
-    the threshold's own, 32 more are asked for. All integers are drawn from whole bins and
+    the threshold's own, 32 more are asked for, which takes its time once in 2**(32 - bits) words.
+    Which bin is read depends on the noise: whoever shares the processor's cache and measures it is
+    outside of what is promised. All integers are drawn from whole bins and
     thresholds, so the probabilities are exact multiples of 2**-64.
 
     Attributes:
@@ -192,5 +202,5 @@ def gaussian_weights(stddev: float) -> list[int]:
     half = np.exp(-0.5 * (np.arange(1, tail + 1) / stddev) ** 2)
     total = 1 + 2 * math.fsum(half)
     # Whole numbers from here on: sums of 64 bits do not round.
-    weights = [int(weight / total * 2.0**_WORD_BITS) for weight in half]
+    weights = [round(weight / total * 2.0**_WORD_BITS) for weight in half]
     return [*reversed(weights), 2**_WORD_BITS - 2 * sum(weights), *weights]

@@ -23,6 +23,7 @@ GRID_BITS = 20
 and coarse enough for the sampler's tables to stay in a core's own cache."""
 
 _LARGEST_MULTIPLE = 2.0**52  # still a whole number in float64
+_LEAST_NORM, _MOST_NORM = 2.0**-900, 2.0**900  # its grid and its noise are normal numbers
 
 
 def grid_step(norm: float) -> float:
@@ -37,10 +38,15 @@ def grid_noise_stddev(*, clipping_norm: float, noise_multiplier: float, paramete
     rounded sums differ by at most C + step * sqrt(d) in L2 norm. With a million parameters that
     is C * (1 + 1e-3) at the worst. What a Gaussian gives up to become discrete comes on top.
     """
-    step = grid_step(clipping_norm)
-    sensitivity = clipping_norm / step + math.sqrt(parameters)
-    steps = math.hypot(noise_multiplier * sensitivity, SMOOTHING_STDDEV)
-    return max(steps, SMALLEST_STDDEV) * step
+    steps = _noise_steps(clipping_norm, noise_multiplier, parameters)
+    return steps * grid_step(clipping_norm)
+
+
+def _noise_steps(clipping_norm: float, noise_multiplier: float, parameters: int) -> float:
+    """The same in steps of the grid, as the noise is drawn."""
+    sensitivity = float(clipping_norm) / grid_step(clipping_norm) + math.sqrt(parameters)
+    steps = math.hypot(float(noise_multiplier) * sensitivity, SMOOTHING_STDDEV)
+    return max(steps, SMALLEST_STDDEV)
 
 
 def add_gaussian_noise(
@@ -74,7 +80,7 @@ def gaussian_on_grid(
         depends on the value that was noised, and tells it (Mironov 2012, "On Significance of the
         Least Significant Bits for Differential Privacy"; Jin et al. 2022, "Are We There Yet?").
         So the sum is rounded to multiples of a power of two, and the noise is a whole number of
-        them: exact integer arithmetic, and every multiple can occur for every sum.
+        them: exact integer arithmetic, and which multiples can occur tells nothing.
 
         Two neighbouring sums differ by at most D = C / step + sqrt(d) in grid steps. The discrete
         Gaussian of variance (z D)^2 + s^2 is a post-processing of the continuous one of variance
@@ -107,16 +113,10 @@ def gaussian_on_grid(
         raise ValueError("a sum of clipped contributions is finite; this one is not")
     step = grid_step(clipping_norm)
     multiples = np.rint(total.astype(np.float64) / step)
-    if len(total) and np.abs(multiples).max() > _LARGEST_MULTIPLE:
-        raise ValueError(
-            f"a sum of contributions clipped to {clipping_norm:g} does not reach "
-            f"{np.abs(total).max():g}"
-        )
+    require_within_bounds(multiples)
     if noise_multiplier > 0:
-        stddev = grid_noise_stddev(
-            clipping_norm=clipping_norm, noise_multiplier=noise_multiplier, parameters=len(total)
-        )
-        noised = discrete_gaussian(stddev / step, len(total), source)
+        stddev = _noise_steps(clipping_norm, noise_multiplier, len(total))
+        noised = discrete_gaussian(stddev, len(total), source)
         noised += multiples.astype(np.int64)
         multiples = noised.astype(np.float64)
     multiples *= step
@@ -124,14 +124,27 @@ def gaussian_on_grid(
     return multiples
 
 
+def require_within_bounds(multiples: npt.NDArray[np.float64]) -> None:
+    """A sum in grid steps is one that whole numbers can hold exactly.
+
+    Raises:
+        ValueError: it is not finite, or beyond 2**52 steps.
+    """
+    if len(multiples) and not np.abs(multiples).max() <= _LARGEST_MULTIPLE:
+        raise ValueError("a sum of clipped contributions does not reach so far")
+
+
 def require_clipping_norm(clipping_norm: float) -> None:
-    """A clipping norm is positive and finite.
+    """A clipping norm is positive and finite, and far from the ends of what a float can be.
 
     Raises:
         ValueError: otherwise.
     """
-    if not 0 < clipping_norm < math.inf:
-        raise ValueError(f"a clipping norm is positive and finite, not {clipping_norm}")
+    if not _LEAST_NORM <= clipping_norm <= _MOST_NORM:
+        raise ValueError(
+            f"a clipping norm is positive and finite, {_LEAST_NORM:.0e} to {_MOST_NORM:.0e}, not "
+            f"{clipping_norm}"
+        )
 
 
 def require_noise_multiplier(noise_multiplier: float) -> None:

@@ -1,8 +1,9 @@
 """Secret randomness: coins that decide who takes part, and the words that noise is made of.
 
 Every number comes from an AES-256-CTR keystream under a key that the operating system's generator
-made for one request and that is forgotten after it. There is no state: a forked process cannot
-repeat its parent's noise, and a later break-in cannot recompute noise that was already used.
+made for one request and that is forgotten after it. There is no state between requests: a forked
+process cannot repeat its parent's noise, and from the generator a later break-in cannot recompute
+noise that was already used. Memory that was freed may hold it until it is used again.
 """
 
 from __future__ import annotations

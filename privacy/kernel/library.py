@@ -112,8 +112,14 @@ def draw_by_alias(
         How many half words are undecided.
 
     Raises:
+        ValueError: an array of another type, or not contiguous, or too short.
         RuntimeError: there is no library.
     """
+    for array, kind in ((words, "u8"), (bins, "u8"), (drawn, "i8"), (ties, "i8")):
+        if array.dtype != np.dtype(kind) or not array.flags.c_contiguous:
+            raise ValueError(f"the compiled engine draws from contiguous {kind}, not {array.dtype}")
+    if len(bins) != 1 << bits or len(drawn) < len(words) or len(ties) < 2 * len(words):
+        raise ValueError("an array is too short for what the compiled engine draws")
     library = _library()
     if library is None:
         raise RuntimeError("the compiled engine was not built when fedtrace was installed")

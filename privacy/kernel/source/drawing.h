@@ -7,8 +7,8 @@
 //
 // A bin is a threshold in the upper half and the index of its alias in the lower one. The first
 // bits of a half word choose a bin, and the rest, shifted to the front, is compared with the
-// threshold. Which way it goes decides no branch and no address, so that the time tells nothing.
-// Where they are equal the alias is taken, and the half word goes onto the list for the caller, who
+// threshold. Which way it goes decides no branch; which bin is read is an address, though, and tells
+// of the noise to whoever shares the cache. Where they are equal the alias is taken, and the half word goes onto the list for the caller, who
 // has more bits; that happens once in 2**(32 - bits).
 //
 // words: [count]; bins: [2**bits]; drawn: [count]; ties: [2 * count], half words by their position.

@@ -126,7 +126,18 @@ def test_draws_are_independent_and_of_both_parities() -> None:
     assert abs((drawn % 71).mean() - 35) < 0.3  # the radix of the sampler is 70
 
 
-@pytest.mark.parametrize("stddev", [63.9, -1.0, math.nan, math.inf])
-def test_a_share_too_narrow_for_the_proof_is_refused(stddev: float) -> None:
+@pytest.mark.parametrize("stddev", [63.9, -1.0, 1e18, math.nan, math.inf])
+def test_a_share_too_narrow_for_the_proof_or_too_wide_is_refused(stddev: float) -> None:
     with pytest.raises(ValueError, match="at least 64 steps wide"):
         discrete_gaussian(stddev, 1, SeededRandom(0))
+
+
+@needs_library
+def test_the_library_is_given_only_what_it_can_read() -> None:
+    table = AliasTable.of(gaussian_weights(6.5))
+    drawn = np.empty(5, dtype=np.int64)
+    for words in (np.zeros(10, dtype=np.uint64)[::2], np.zeros(5, dtype=np.int64)):
+        with pytest.raises(ValueError, match="contiguous u8"):
+            table.draw_compiled(words, RADIX, drawn, SeededRandom(0))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="too short"):
+        table.draw_compiled(np.zeros(6, dtype=np.uint64), RADIX, drawn, SeededRandom(0))
