@@ -149,6 +149,7 @@ def test_the_chart_starts_a_command_that_exists_and_may_do_little(role: str) -> 
     pod = stateful["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert f"{pod['securityContext']['runAsUser']}:10001" == COMPOSE["services"]["school"]["user"]
+    assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"  # keys stay 0600
     (container,) = pod["containers"]
     require_command(list(container["args"]))
     assert container["args"][0] == role
@@ -172,6 +173,7 @@ def test_the_chart_starts_a_command_that_exists_and_may_do_little(role: str) -> 
 def test_the_chart_publishes_the_consortium_alone() -> None:
     (service,) = rendered("service.yaml")
     assert [each["port"] for each in service["spec"]["ports"]] == [PORT]
+    assert service["spec"]["publishNotReadyAddresses"] is True  # a school has to come first
     assert rendered("service.yaml", role="school") == []
     (stateful,) = rendered("statefulset.yaml", databaseSecret="valley-db")
     (variable,) = stateful["spec"]["template"]["spec"]["containers"][0]["env"]
