@@ -24,6 +24,7 @@ from fedtrace.client.bundle import fab_digest
 from fedtrace.client.contribution import is_about_plans, is_for_witness, refuse
 from fedtrace.client.flower import SuperNode, SuperNodeUnreachableError, Task
 from fedtrace.client.home import open_school
+from fedtrace.client.retention import finish_cut_off
 from fedtrace.governance.refusals import RefusalCode
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ def main() -> None:
     school = open_school(options.school_home)
     if school.log_problem:
         logger.error("no training: the school's log cannot be opened: %s", school.log_problem)
+    finish_cut_off(school, now=datetime.now(UTC))
     own_fab_digest = fab_digest()
 
     def answer(task: Task) -> Message:

@@ -6,6 +6,7 @@ by digests that name nobody, and the next call goes on from there and signs the 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,8 @@ from fedtrace.governance.durations import days
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.entries import CohortRemoved, RecordErased
 from fedtrace.governance.refusals import Refused
+
+logger = logging.getLogger(__name__)
 
 CERTIFICATES = "certificates"
 _BEGUN = "begun.json"
@@ -150,6 +153,34 @@ def destroy_due(school: School, *, now: datetime) -> Destroyed | None:
     certificate, path = _certified(school, planned, searched, now=now)
     begun.unlink()
     return Destroyed(certificate=certificate, path=path, logged=logged)
+
+
+def finish_cut_off(school: School, *, now: datetime) -> int:
+    """Finish destructions that were cut off, as the gate does when it starts.
+
+    The records are unreadable already. What cannot be finished now is said and waits for the next
+    start, or for a person.
+
+    Returns:
+        How many records' remains were destroyed.
+    """
+    try:
+        done = destroy_due(school, now=now) if _begun(school).exists() else None
+        left = _over_time(school.vault, now).cut_short
+        entries = {
+            token: RecordErased(request=new_request(), token_digest=digest(token.encode()))
+            for token in left
+        }
+        if entries:
+            destroy(school.vault.files, left, entries=entries)
+            school.write_journal(now=now)
+    except (TimeoutError, Corrupt, OSError) as error:
+        logger.warning("an erasure that was cut off is not finished yet: %s", error)
+        return 0
+    finished = len(entries) + (len(done.certificate.records) if done else 0)
+    if finished:
+        logger.warning("%d erasures that were cut off are finished now", finished)
+    return finished
 
 
 def certify_erasure(

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import delete, event, select
 from support.gate import NOW, plan_with
 from support.school_home import envelope_of, new_school
 
 from fedtrace.client.cohorts import CohortBook
 from fedtrace.client.home import open_school
 from fedtrace.client.ingest.catalogue import Catalogue
-from fedtrace.client.retention import CERTIFICATES, Destroyed, destroy_due, due
+from fedtrace.client.retention import CERTIFICATES, Destroyed, destroy_due, due, finish_cut_off
 from fedtrace.client.school import School
 from fedtrace.client.sealing import StudentRecord
-from fedtrace.client.sqlite import drop_deleted_pages, reading
-from fedtrace.client.vault_tables import cohorts, new_request
+from fedtrace.client.sqlite import drop_deleted_pages, reading, writing
+from fedtrace.client.vault_tables import cohorts, new_request, wrapped_keys
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.certificate import Certificate, open_certificate, sign_certificate
 from fedtrace.governance.errors import Rejected
@@ -188,6 +188,47 @@ def test_an_erasure_that_was_cut_off_is_due_at_once(
     assert done is not None
     assert token.encode() not in all_bytes(school.home)
     assert school.vault.is_erased("new")
+
+
+def test_a_gate_finishes_what_was_cut_off(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = school.vault.find("old"), school.vault.find("new")
+
+    def cut(*_: object) -> None:
+        raise Died
+
+    assert finish_cut_off(school, now=LATER) == 0  # what nobody has started is left alone
+    assert len(school.vault) == 2
+    with monkeypatch.context() as patched:
+        patched.setattr("fedtrace.client.destruction.stage", cut)
+        with pytest.raises(Died):
+            destroy_due(school, now=LATER)
+        entry = RecordErased(request=new_request(), token_digest=digest(new.encode()))
+        with pytest.raises(Died):
+            school.vault.erase(new, external_id="new", entry=entry)
+    assert finish_cut_off(school, now=LATER) == 2
+    found = all_bytes(school.home)
+    assert old.encode() not in found
+    assert new.encode() not in found
+    erased = [e.entry for e in school.log.entries() if isinstance(e.entry, RecordErased)]
+    assert {e.token_digest for e in erased} == {digest(old.encode()), digest(new.encode())}
+    assert len(erased) == 2
+    assert finish_cut_off(school, now=LATER) == 0
+
+
+def test_what_cannot_be_finished_now_stops_no_gate(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = school.vault.find("new")
+    with writing(school.vault.files.engine) as connection:
+        connection.execute(delete(wrapped_keys).where(wrapped_keys.c.token == token))
+
+    def busy(*_: object) -> None:
+        raise TimeoutError("another process is reading")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fedtrace.client.destruction.drop_deleted_pages", busy)
+        assert finish_cut_off(school, now=NOW) == 0
+    assert due(school, now=NOW).nothing
 
 
 def test_who_was_in_a_round_goes_when_its_model_goes(school: School) -> None:
