@@ -93,10 +93,10 @@ def verify_path(path: Path) -> Verdict:
         homes, together = find_homes(path)
         charter = read_charter(homes)
     except (ValueError, Rejected, Corrupt, OSError) as error:
-        lines = [_unreadable(error)]
+        lines = [unreadable(error)]
         return Verdict(lines=tuple(lines), exit_code=exit_code(lines), entries=0, log_bytes=0)
     # The consortium's log first: while a round is running, what it knows was sent before.
-    found = [_verify_home(home, charter) for home in homes]
+    found = [verify_home(home, charter) for home in homes]
     lines = [_compare_charter(charter, found), *_merge([each.lines for each in found])]
     if together:
         lines += _compare_members(charter, found)
@@ -105,7 +105,7 @@ def verify_path(path: Path) -> Verdict:
         consortium = next((each.entries for each in found if each.is_consortium), None)
         schools = {each.school: each.entries for each in found if each.school is not None}
         lines += crosscheck(consortium, schools, charter=charter, epsilon=epsilon)
-        lines += _compare_plans(found, charter, whole=together)
+        lines += compare_plans(found, charter, whole=together)
     else:
         sentence = f"The logs were not compared, because of what is said above. {_NEXT_STEP}"
         lines.append(Line(status="FAIL", check="crosscheck", sentence=sentence))
@@ -119,7 +119,7 @@ def verify_path(path: Path) -> Verdict:
     )
 
 
-def _verify_home(home: LogHome, charter: Charter) -> FoundLog:
+def verify_home(home: LogHome, charter: Charter) -> FoundLog:
     """Read and verify one log; whose it is, it says itself, and its key must prove it."""
     try:
         stored = read_stored(home.log)
@@ -131,7 +131,7 @@ def _verify_home(home: LogHome, charter: Charter) -> FoundLog:
         line = Line(status="FAIL", check=f"checkpoint.{error.check}", sentence=sentence)
         return FoundLog(school=None, is_consortium=False, lines=(line,))
     except (ValueError, Corrupt, OSError) as error:
-        return FoundLog(school=None, is_consortium=False, lines=(_unreadable(error),))
+        return FoundLog(school=None, is_consortium=False, lines=(unreadable(error),))
     school = None
     name, public_key = "the consortium's log", charter.log.public_key
     if origin != charter.log.origin:
@@ -189,7 +189,7 @@ def _compare_charter(charter: Charter, found: Sequence[FoundLog]) -> Line:
     return Line(status="PASS", check="charter", sentence=sentence)
 
 
-def _compare_plans(found: Sequence[FoundLog], charter: Charter, *, whole: bool) -> Iterator[Line]:
+def compare_plans(found: Sequence[FoundLog], charter: Charter, *, whole: bool) -> Iterator[Line]:
     """The signed plans that lie beside the logs, and the logs held against them."""
     logs = {
         each.school: [logged.entry for logged in each.entries if logged.kind in KINDS]
@@ -202,7 +202,7 @@ def _compare_plans(found: Sequence[FoundLog], charter: Charter, *, whole: bool) 
             copies = (copy for home in homes for copy in read_plans(home, plan_digest))
             envelopes[plan_digest] = list(dict.fromkeys(copies))
     except (Corrupt, OSError) as error:
-        yield _unreadable(error)
+        yield unreadable(error)
         return
     consortium = logs.pop(None, None)
     schools = {school: entries for school, entries in logs.items() if school is not None}
@@ -256,7 +256,7 @@ def _merge(logs: Sequence[Sequence[Line]]) -> Iterator[Line]:
         yield Line(status="PASS", check="log.whole", sentence=sentence)
 
 
-def _unreadable(error: Exception) -> Line:
+def unreadable(error: Exception) -> Line:
     """What cannot be read, and what to do about it."""
     if isinstance(error, OSError):
         sentence = f"{error.filename or 'A file'} cannot be read: {error.strerror}."

@@ -65,6 +65,45 @@ def verify(
     raise typer.Exit(verdict.exit_code)
 
 
+@app.command()
+def reconcile(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Homes, logs or exports: the consortium's or a copy of it, and schools'.",
+            metavar="PATH...",
+        ),
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """Hold logs from several places against each other, and say who has to explain a difference.
+
+    Exit code 0: they tell the same; 1: something needs a person's eye; 2: they do not.
+    """
+    from fedtrace.deploy.reconcile import reconcile as hold_together
+
+    with plain_errors():
+        found = hold_together(paths)
+    if json:
+        print_json(
+            {
+                "exit_code": found.exit_code,
+                "lines": [
+                    {
+                        "status": each.line.status,
+                        "check": each.line.check,
+                        "sentence": each.line.sentence,
+                        "explains": each.explains,
+                    }
+                    for each in found.findings
+                ],
+            }
+        )
+    else:
+        print_checks((each.line.status, each.sentence) for each in found.findings)
+    raise typer.Exit(found.exit_code)
+
+
 @app.command("cohort-proof")
 def cohort_proof(
     file: Annotated[Path, typer.Argument(help="The proof that a school gave.", metavar="FILE")],
