@@ -37,6 +37,7 @@ from fedtrace.governance.cohort import SECRET_BYTES
 from fedtrace.governance.consent import Terms
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.facts import Rules, SchoolState
+from fedtrace.governance.ledger import spent, student_year
 from fedtrace.governance.log.entries import (
     ImportCompleted,
     KillSwitchChanged,
@@ -297,7 +298,7 @@ class School:
 
         Raises:
             Refused: R18, a hold on all records, or nobody knows who agreed.
-            Corrupt: the ledger is damaged.
+            Corrupt: the ledger is damaged, or the file of a plan that this year was spent under.
         """
         eligible: tuple[str, ...] = ()
         if signed is not None:
@@ -317,8 +318,24 @@ class School:
             ledger=self.store.ledger(),
             last_round=self.store.last_round(signed.digest) if signed else None,
             log=log,
+            promises=self._promises(signed, now) if signed else frozenset(),
             newest_record_at=self._newest_record_at(),
         )
+
+    def _promises(self, signed: SignedPlan, now: datetime) -> frozenset[tuple[float, float]]:
+        """What other plans under which this student-year was spent promised for the whole of it.
+
+        Raises:
+            Refused, Rejected, Corrupt: the file of such a plan is not what was accepted.
+        """
+        year = student_year(now, self.rules.policy.student_year_first_month)
+        used = {event.plan_digest for event in spent(self.store.ledger(), year)}
+        accepted = {plan.digest for plan in self.store.plans()}
+        others = [
+            self.plans.read(plan_digest).plan.privacy
+            for plan_digest in sorted(used & accepted - {signed.digest})
+        ]
+        return frozenset((each.epsilon_student_year, each.delta) for each in others)
 
     def view(self, signed: SignedOrder, note: bytes) -> LogView:
         """What the logs here say about an order; total.

@@ -167,6 +167,7 @@ def _require_budget(question: Question, exceeds: Exceeds) -> PrivacyEvent:
 
     A school that has not yet answered this plan asks about the whole rest of the job, so that no
     job starts that cannot end; afterwards about the one round. Of two limits the smaller binds.
+    A student-year that was promised under another plan this year stays as it was promised.
 
     Returns:
         What this round costs.
@@ -214,4 +215,7 @@ def _require_budget(question: Question, exceeds: Exceeds) -> PrivacyEvent:
         limit, clause = min(plan_limit, policy_limit)
         if exceeds(already, new_events, budget_epsilon=limit, delta=plan.privacy.delta):
             raise Refused(RefusalCode.R11, clause)
+    for promised, delta in sorted(state.promises):
+        if exceeds(spent(state.ledger, year), new_events, budget_epsilon=promised, delta=delta):
+            raise Refused(RefusalCode.R11, "earlier_plan.privacy.epsilon_student_year")
     return event

@@ -92,6 +92,8 @@ class SchoolState:
         last_round: the newest round of the order's plan that was reserved, by any run and of any
             kind; None before the first.
         log: what the school's copy of the consortium's log says about the order.
+        promises: (epsilon, delta) of a student-year, by every other plan that this year was spent
+            under.
         newest_record_at: when the school last wrote to its ledger or log; None before that.
     """
 
@@ -104,6 +106,7 @@ class SchoolState:
     ledger: tuple[LedgerEntry, ...]
     last_round: AnsweredRound | None
     log: LogView
+    promises: frozenset[tuple[float, float]]
     newest_record_at: datetime | None
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member
 from fedtrace.governance.decision import admit, decide
-from fedtrace.governance.facts import CheckpointFacts, Decision, Denied, Rules, SchoolState
-from fedtrace.governance.ledger import PrivacyEvent
+from fedtrace.governance.facts import (
+    AnsweredRound,
+    CheckpointFacts,
+    Decision,
+    Denied,
+    Rules,
+    SchoolState,
+)
+from fedtrace.governance.ledger import LedgerEntry, PrivacyEvent, round_event, would_exceed
 from fedtrace.governance.orders import RoundOrder, sign_order
 from fedtrace.governance.plan import Plan, load_toml
 from fedtrace.governance.plan_signing import SignedPlan, open_plan, sign_plan
@@ -126,6 +133,7 @@ def healthy_state(plan: Plan) -> SchoolState:
         ledger=(),
         last_round=None,
         log=SEEN,
+        promises=frozenset(),
         newest_record_at=None,
     )
 
@@ -209,3 +217,44 @@ def _changed(document: Plan | SchoolPolicy, changes: Mapping[str, Any]) -> dict[
             here = here[section]
         here[key] = value
     return values
+
+
+TENTH_A_ROUND = partial(would_exceed, epsilon=linear_epsilon)
+"""Each release costs epsilon 0.1."""
+
+
+def answered(round_number: int, **changes: Any) -> AnsweredRound:
+    """A round that the school answered with the model `later_round` names."""
+    last = AnsweredRound(
+        round=round_number,
+        kind="train",
+        order_digest=OTHER_DIGEST,
+        checkpoint_digest=MODEL_DIGEST,
+        reply_stored=True,
+        used_orders=frozenset({OTHER_DIGEST}),
+    )
+    return replace(last, **changes)
+
+
+def spent_elsewhere(count: int) -> dict[str, Any]:
+    """In the second round, with so many releases under another plan."""
+    return {"last_round": answered(1), "ledger": entries(count, plan_digest=OTHER_DIGEST)}
+
+
+def entries(count: int, *, plan_digest: str, year: str = "2026/27") -> tuple[LedgerEntry, ...]:
+    """A ledger with that many training rounds of one plan."""
+    plan = plan_with()
+    return tuple(
+        LedgerEntry(
+            event=round_event(
+                plan,
+                plan_digest=plan_digest,
+                run_id="run-0",
+                round_number=number,
+                kind="train",
+                year=year,
+            ),
+            state="committed",
+        )
+        for number in range(1, count + 1)
+    )

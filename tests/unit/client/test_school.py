@@ -19,6 +19,7 @@ from fedtrace.client.school import School
 from fedtrace.client.vault import Fold
 from fedtrace.governance.consent import ConsentState
 from fedtrace.governance.errors import Corrupt, PolicyError
+from fedtrace.governance.ledger import round_event, student_year
 from fedtrace.governance.log.entries import ImportCompleted, SchoolInitialised
 from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.governance.refusals import Refused
@@ -331,3 +332,32 @@ def test_the_state_for_a_decision(school: School, tmp_path: Path) -> None:
     assert (state.ledger, state.last_round, state.kill_switch) == ((), None, False)
     assert state.schema_fingerprint == "sha256:f"
     assert school.state(None, schema_fingerprint="", now=NOW).eligible_students == 0
+
+
+def test_what_one_plan_promised_for_the_year_binds_the_next(school: School) -> None:
+    data = {"data.skills": 2, "data.skill_catalogue_digest": CATALOGUE.digest()}
+    first, second = (
+        school.accept_plan(envelope_of(plan, school), CATALOGUE.to_json(), now=NOW)
+        for plan in (
+            plan_with(data),
+            plan_with(data | {"name": "later", "privacy.epsilon_student_year": 9.0}),
+        )
+    )
+    event = round_event(
+        first.plan,
+        plan_digest=first.digest,
+        run_id="run-1",
+        round_number=1,
+        kind="train",
+        year=student_year(NOW, school.rules.policy.student_year_first_month),
+    )
+    school.store.reserve(event, order_digest="o", checkpoint_digest="c", now=NOW)
+    privacy = first.plan.privacy
+    state = school.state(second, schema_fingerprint="", now=NOW)
+    assert state.promises == {(privacy.epsilon_student_year, privacy.delta)}
+    assert school.state(first, schema_fingerprint="", now=NOW).promises == frozenset()
+    next_year = NOW + timedelta(days=366)
+    assert school.state(second, schema_fingerprint="", now=next_year).promises == frozenset()
+    (school.home / "plans" / first.digest.replace(":", "-") / "plan.dsse.json").unlink()
+    with pytest.raises(Corrupt, match="is gone"):
+        school.state(second, schema_fingerprint="", now=NOW)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,54 +13,21 @@ from support.gate import (
     OTHER_DIGEST,
     RECORD_DIGEST,
     SEEN,
+    TENTH_A_ROUND,
     Scene,
+    answered,
+    entries,
     later_round,
-    linear_epsilon,
     order_for,
     plan_with,
     policy_with,
+    spent_elsewhere,
 )
 
 from fedtrace.governance.decision import UNDECIDED
-from fedtrace.governance.facts import Allowed, AnsweredRound, Denied, Repeat
-from fedtrace.governance.ledger import LedgerEntry, round_event, would_exceed
+from fedtrace.governance.facts import Allowed, Denied, Repeat
 from fedtrace.governance.refusals import RefusalCode
 from fedtrace.governance.witnessing import NOTHING_SEEN
-
-TENTH_A_ROUND = partial(would_exceed, epsilon=linear_epsilon)
-"""Each release costs epsilon 0.1."""
-
-
-def answered(round_number: int, **changes: Any) -> AnsweredRound:
-    """A round that the school answered with the model `later_round` names."""
-    last = AnsweredRound(
-        round=round_number,
-        kind="train",
-        order_digest=OTHER_DIGEST,
-        checkpoint_digest=MODEL_DIGEST,
-        reply_stored=True,
-        used_orders=frozenset({OTHER_DIGEST}),
-    )
-    return replace(last, **changes)
-
-
-def entries(count: int, *, plan_digest: str, year: str = "2026/27") -> tuple[LedgerEntry, ...]:
-    """A ledger with that many training rounds of one plan."""
-    plan = plan_with()
-    return tuple(
-        LedgerEntry(
-            event=round_event(
-                plan,
-                plan_digest=plan_digest,
-                run_id="run-0",
-                round_number=number,
-                kind="train",
-                year=year,
-            ),
-            state="committed",
-        )
-        for number in range(1, count + 1)
-    )
 
 
 def test_an_order_within_plan_and_policy_is_allowed_and_says_what_it_costs() -> None:
@@ -197,7 +163,7 @@ REFUSED: dict[str, tuple[Scene, str, str]] = {
         Scene(
             exceeds=TENTH_A_ROUND,
             order=later_round(2),
-            state={"last_round": answered(1), "ledger": entries(40, plan_digest=OTHER_DIGEST)},
+            state=spent_elsewhere(40),
         ),
         "R11",
         "plan.privacy.epsilon_student_year",
@@ -207,10 +173,19 @@ REFUSED: dict[str, tuple[Scene, str, str]] = {
             exceeds=TENTH_A_ROUND,
             policy=policy_with({"privacy.max_epsilon_student_year": 3.0}),
             order=later_round(2),
-            state={"last_round": answered(1), "ledger": entries(30, plan_digest=OTHER_DIGEST)},
+            state=spent_elsewhere(30),
         ),
         "R11",
         "policy.privacy.max_epsilon_student_year",
+    ),
+    "an earlier plan promised less for the student-year": (
+        Scene(
+            exceeds=TENTH_A_ROUND,
+            order=later_round(2),
+            state=spent_elsewhere(20) | {"promises": frozenset({(8.0, 1e-5), (2.0, 1e-5)})},
+        ),
+        "R11",
+        "earlier_plan.privacy.epsilon_student_year",
     ),
     "order with less noise": (
         Scene(
