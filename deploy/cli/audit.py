@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from fedtrace.deploy.cli import witness
 from fedtrace.deploy.cli.documents import read_charter, read_document
 from fedtrace.deploy.cli.output import console, plain_errors, print_checks, print_json, print_lines
 
 app = typer.Typer(help="Check logs and promises offline.", no_args_is_help=True)
+app.add_typer(witness.app, name="witness")
 
 
 DEFAULT_EPSILON = 2.0
