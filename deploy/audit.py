@@ -206,7 +206,15 @@ def compare_plans(found: Sequence[FoundLog], charter: Charter, *, whole: bool) -
         return
     consortium = logs.pop(None, None)
     schools = {school: entries for school, entries in logs.items() if school is not None}
-    yield from check_plans(consortium, schools, envelopes, charter=charter, whole=whole)
+    places = [each.home.log.name for each in found if each.is_consortium and each.home]
+    yield from check_plans(
+        consortium,
+        schools,
+        envelopes,
+        charter=charter,
+        whole=whole,
+        copied=MIRROR_FOLDER in places,
+    )
 
 
 def _compare_witnesses(found: Sequence[FoundLog], charter: Charter) -> Iterator[Line]:

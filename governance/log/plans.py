@@ -57,6 +57,7 @@ def check_plans(
     *,
     charter: Charter,
     whole: bool,
+    copied: bool = False,
 ) -> Iterator[Line]:
     """Check the plans that the logs name, and the consortium's log against them; total.
 
@@ -66,8 +67,13 @@ def check_plans(
         envelopes: what was found beside the logs; nothing about them is believed yet.
         charter: whose members' signatures count, and how many it takes.
         whole: the logs are said to be all of them, so a missing plan is a failure.
+        copied: the consortium's log is a school's copy. A school has the plans that it takes part
+            in and the log of all, so that the others need not be here.
     """
     named = named_plans([*([] if consortium is None else [consortium]), *schools.values()])
+    if copied:
+        own = named_plans(list(schools.values()))
+        named = tuple(each for each in named if each in own or envelopes.get(each))
     if not named:
         return
     plans: dict[str, Plan] = {}

@@ -8,7 +8,7 @@ import pytest
 from support.gate import plan_with
 from support.logs import Story, key_of, tell_story
 
-from fedtrace.governance.log.entries import Entry, RoundClosed
+from fedtrace.governance.log.entries import Entry, PlanActivated, RoundClosed
 from fedtrace.governance.log.plans import check_plans
 from fedtrace.governance.log.verify import Line
 from fedtrace.governance.plan import Plan
@@ -93,3 +93,27 @@ def test_every_copy_must_be_the_signed_one() -> None:
     alone = sign_plan(story.plan, [Signer(key_of("school-1"))])
     lines = checked(story, envelope, alone)
     assert (lines[0].status, lines[0].check) == ("FAIL", "plans.signed")
+
+
+def test_a_schools_copy_names_plans_that_it_takes_no_part_in() -> None:
+    story, envelope = under(AGREED)
+    activated = next(each for each in story.consortium if isinstance(each, PlanActivated))
+    other = activated.model_copy(update={"plan_digest": "sha256:" + "d" * 64})
+    story.consortium.append(other)
+    found = {story.plan.digest(): (envelope,)}
+
+    def status(*, copied: bool) -> str:
+        lines = check_plans(
+            story.consortium,
+            story.schools,
+            found,
+            charter=story.charter,
+            whole=False,
+            copied=copied,
+        )
+        return next(each.status for each in lines if each.check == "plans.signed")
+
+    assert status(copied=True) == "PASS"
+    assert status(copied=False) == "WARN"
+    found.clear()
+    assert status(copied=True) == "WARN"  # its own plan is missing too
