@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from fedtrace.client.journal import stage
@@ -68,11 +69,7 @@ class CohortBook:
             ValueError: its students were removed when their time was over.
             Corrupt: the log tells of this root and it is not kept here.
         """
-        query = select(cohorts.c.secret, cohorts.c.pseudonyms).where(cohorts.c.root == root)
-        with reading(self._engine) as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            raise Corrupt("the students of a round that the log tells of are not in the vault")
+        row = self._row(root)
         if not row.secret:
             raise ValueError(
                 "who was in that round was destroyed when its time was over, as the school's log "
@@ -86,12 +83,20 @@ class CohortBook:
         Raises:
             Corrupt: no such round was ever kept here.
         """
-        query = select(cohorts.c.secret).where(cohorts.c.root == root)
+        return bool(self._row(root).secret)
+
+    def _row(self, root: str) -> Row[Any, Any]:
+        """Secret and pseudonyms of a round.
+
+        Raises:
+            Corrupt: no such round was ever kept here.
+        """
+        query = select(cohorts.c.secret, cohorts.c.pseudonyms).where(cohorts.c.root == root)
         with reading(self._engine) as connection:
-            secret = connection.execute(query).scalar()
-        if secret is None:
+            row = connection.execute(query).first()
+        if row is None:
             raise Corrupt("the students of a round that the log tells of are not in the vault")
-        return bool(secret)
+        return row
 
     def kept(self) -> tuple[KeptCohort, ...]:
         """Every round whose students are still on file, oldest first."""

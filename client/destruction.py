@@ -16,10 +16,11 @@ from sqlalchemy.dialects.sqlite import insert
 
 from fedtrace.client.erasure import Erasure, pieces, require_absent
 from fedtrace.client.journal import stage
-from fedtrace.client.sqlite import drop_deleted_pages, reading, writing
+from fedtrace.client.sqlite import reading, writing
 from fedtrace.client.vault_tables import (
     VaultFiles,
     consents,
+    drop_deleted,
     requests,
     students,
     tombstones,
@@ -69,7 +70,7 @@ def destroy(
         for token in tokens:
             if token in entries:
                 stage(connection, entries[token])
-    drop_deleted_pages(files.engine, ("keys", "main"))
+    drop_deleted(files)
     return require_absent(files.directory, needles)
 
 

@@ -27,7 +27,7 @@ class PlanFiles:
     def __init__(self, directory: Path, charter: Charter) -> None:
         self._directory = directory
         self._charter = charter
-        self._verified: tuple[bytes, SignedPlan] | None = None
+        self._verified: dict[str, tuple[bytes, SignedPlan]] = {}
 
     def keep(self, envelope: bytes, catalogue: bytes, *, school: str, now: datetime) -> SignedPlan:
         """Check a plan that this school is about to accept, and write it down.
@@ -66,9 +66,10 @@ class PlanFiles:
             envelope = (self._place(plan_digest) / _PLAN).read_bytes()
         except FileNotFoundError as error:
             raise Corrupt(f"the file of the accepted plan {plan_digest} is gone") from error
-        if self._verified is None or self._verified[0] != envelope:
-            self._verified = (envelope, open_plan(envelope, self._charter))
-        signed = self._verified[1]
+        before, signed = self._verified.get(plan_digest, (None, None))
+        if signed is None or before != envelope:
+            signed = open_plan(envelope, self._charter)
+            self._verified[plan_digest] = (envelope, signed)
         if signed.digest != plan_digest:
             raise Corrupt(f"the file of the plan {plan_digest} holds another plan")
         return signed

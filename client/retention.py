@@ -17,9 +17,9 @@ from fedtrace.client.destruction import destroy
 from fedtrace.client.erasure import Erasure, require_absent
 from fedtrace.client.files import write_private
 from fedtrace.client.school import School
-from fedtrace.client.sqlite import drop_deleted_pages, reading, to_utc
+from fedtrace.client.sqlite import reading, to_utc
 from fedtrace.client.vault import Vault
-from fedtrace.client.vault_tables import new_request, students, wrapped_keys
+from fedtrace.client.vault_tables import drop_deleted, new_request, students, wrapped_keys
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.certificate import (
     Certificate,
@@ -144,7 +144,7 @@ def destroy_due(school: School, *, now: datetime) -> Destroyed | None:
     searched = _destroy_records(school, planned)
     gone = _remove_cohorts(school, planned)
     if gone:
-        drop_deleted_pages(school.vault.files.engine, ("keys", "main"))
+        drop_deleted(school.vault.files)
         searched = require_absent(school.vault.files.directory, gone)
     logged = school.write_journal(now=now)
     if not (planned.records or planned.cohorts):

@@ -37,7 +37,7 @@ from fedtrace.governance.cohort import SECRET_BYTES
 from fedtrace.governance.consent import Terms
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.facts import Rules, SchoolState
-from fedtrace.governance.ledger import spent, student_year
+from fedtrace.governance.ledger import LedgerEntry, spent, student_year
 from fedtrace.governance.log.entries import (
     ImportCompleted,
     KillSwitchChanged,
@@ -308,6 +308,7 @@ class School:
                     terms=Terms.of(signed.plan),
                     catalogue_digest=signed.plan.data.skill_catalogue_digest,
                 )
+        ledger = self.store.ledger()
         return SchoolState(
             installed_fab_digest=fab_digest(),
             schema_fingerprint=schema_fingerprint,
@@ -315,21 +316,23 @@ class School:
             log_healthy=self.opened_log is not None and self.opened_log.healthy,
             free_bytes=shutil.disk_usage(self.home).free,
             eligible_students=len(eligible),
-            ledger=self.store.ledger(),
+            ledger=ledger,
             last_round=self.store.last_round(signed.digest) if signed else None,
             log=log,
-            promises=self._promises(signed, now) if signed else frozenset(),
+            promises=self._promises(signed, ledger, now) if signed else frozenset(),
             newest_record_at=self._newest_record_at(),
         )
 
-    def _promises(self, signed: SignedPlan, now: datetime) -> frozenset[tuple[float, float]]:
+    def _promises(
+        self, signed: SignedPlan, ledger: Sequence[LedgerEntry], now: datetime
+    ) -> frozenset[tuple[float, float]]:
         """What other plans under which this student-year was spent promised for the whole of it.
 
         Raises:
             Refused, Rejected, Corrupt: the file of such a plan is not what was accepted.
         """
         year = student_year(now, self.rules.policy.student_year_first_month)
-        used = {event.plan_digest for event in spent(self.store.ledger(), year)}
+        used = {event.plan_digest for event in spent(ledger, year)}
         accepted = {plan.digest for plan in self.store.plans()}
         others = [
             self.plans.read(plan_digest).plan.privacy

@@ -32,8 +32,9 @@ from fedtrace.client.erasure import Erasure, require_absent
 from fedtrace.client.holds import HoldBook
 from fedtrace.client.journal import Journal, stage
 from fedtrace.client.sealing import AnswerArray, SkillArray, StudentRecord
-from fedtrace.client.sqlite import drop_deleted_pages, reading, to_utc, writing
+from fedtrace.client.sqlite import reading, to_utc, writing
 from fedtrace.client.vault_tables import (
+    drop_deleted,
     open_files,
     students,
     tombstones,
@@ -312,7 +313,7 @@ class Vault:
             TimeoutError: another process is still reading.
             Corrupt: the student's hash is still in the files.
         """
-        drop_deleted_pages(self._engine, ("keys", "main"))
+        drop_deleted(self.files)
         return require_absent(self.files.directory, [self._sealer.hash_of(external_id)])
 
     def erase(
@@ -367,7 +368,7 @@ class Vault:
         with reading(self._engine) as connection:
             if connection.execute(query).first() is not None:
                 return
-        drop_deleted_pages(self._engine, ("keys", "main"))
+        drop_deleted(self.files)
         raise LookupError("there is no such student in the vault")
 
     def _add_chunk(

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from fedtrace.client.sealing import Sealer
-from fedtrace.client.sqlite import open_database, writing
+from fedtrace.client.sqlite import drop_deleted_pages, open_database, writing
 
 metadata = MetaData()
 
@@ -123,6 +123,15 @@ def open_files(directory: Path, school_key: bytes) -> VaultFiles:
     with writing(engine) as connection:
         metadata.create_all(connection)
     return VaultFiles(directory=directory, engine=engine, sealer=sealer)
+
+
+def drop_deleted(files: VaultFiles) -> None:
+    """Rewrite both files without what was deleted; see `drop_deleted_pages`.
+
+    Raises:
+        TimeoutError: another process is reading.
+    """
+    drop_deleted_pages(files.engine, ("keys", "main"))
 
 
 def with_key(query: Select[Any]) -> Select[Any]:

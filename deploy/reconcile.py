@@ -14,7 +14,6 @@ from types import MappingProxyType
 
 from fedtrace.deploy.audit import FoundLog, compare_plans, unreadable, verify_home
 from fedtrace.deploy.log_homes import find_homes, read_charter
-from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.crosscheck import crosscheck
 from fedtrace.governance.log.entries import (
@@ -95,7 +94,7 @@ def reconcile(paths: Sequence[Path]) -> Reconciliation:
     lines += _sums(ours.entries, schools)
     theirs = {school: each.entries for school, each in schools.items()}
     lines += crosscheck(ours.entries, theirs, charter=charter, epsilon=epsilon)
-    lines += _plans(ours, schools, charter)
+    lines += compare_plans([ours, *schools.values()], charter, whole=False)
     return _of(lines)
 
 
@@ -105,7 +104,7 @@ def _one_history(consortiums: Sequence[FoundLog]) -> tuple[FoundLog | None, list
     if longest is None or len(consortiums) == 1:
         return longest, []
     for each in consortiums:
-        if list(each.stored) != list(longest.stored[: len(each.stored)]):
+        if not _begins(each, longest):
             place, other = _place(each), _place(longest)
             sentence = f"The consortium's log at {place} and at {other} are two histories."
             return longest, [Line(status="FAIL", check="log.histories", sentence=sentence)]
@@ -124,7 +123,7 @@ def _one_log_a_school(found: Sequence[FoundLog]) -> tuple[dict[str, FoundLog], l
         if each.school is None:
             continue
         longest = schools.setdefault(each.school, each)
-        if list(each.stored) != list(longest.stored[: len(each.stored)]):
+        if not _begins(each, longest):
             sentence = (
                 f"The log of {each.school} at {_place(each)} and at {_place(longest)} are two "
                 "histories."
@@ -151,8 +150,8 @@ def _count(entries: Sequence[LoggedEntry], kind: type[Entry]) -> int:
     return sum(each.kind is kind for each in entries)
 
 
-def _plans(ours: FoundLog, schools: Mapping[str, FoundLog], charter: Charter) -> Iterator[Line]:
-    return compare_plans([ours, *schools.values()], charter, whole=False)
+def _begins(part: FoundLog, whole: FoundLog) -> bool:
+    return list(part.stored) == list(whole.stored[: len(part.stored)])
 
 
 def _place(log: FoundLog) -> str:

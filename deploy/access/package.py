@@ -9,10 +9,9 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from fedtrace.client.files import write_private
 from fedtrace.deploy.access.collect import Everything
+from fedtrace.deploy.report.pages import page_environment
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -60,13 +59,7 @@ def _files(found: Everything, charter: bytes) -> Iterable[tuple[str, bytes]]:
 
 
 def _page(found: Everything) -> str:
-    environment = Environment(
-        loader=PackageLoader("fedtrace.deploy.access", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("fedtrace.deploy.access")
     return environment.get_template("page.html").render(found=found, yes_no=_yes_no)
 
 

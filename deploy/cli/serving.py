@@ -270,9 +270,9 @@ def _clock() -> datetime:
 
 def _endpoint(port: int | None, view: Callable[[], View]) -> AbstractContextManager[object]:
     """Health and metrics where they are wanted."""
-    from fedtrace.deploy.monitoring.endpoint import Endpoint
+    from fedtrace.deploy.monitoring.endpoint import endpoint
 
-    return nullcontext() if port is None else Endpoint(port, view())
+    return nullcontext() if port is None else endpoint(port, view())
 
 
 def _consortium_view(home: Path, service: ConsortiumService) -> View:

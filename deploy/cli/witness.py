@@ -48,7 +48,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Which port.")] = 8460,
 ) -> None:
     """Answer add-checkpoint requests over HTTP until it is ended."""
-    from fedtrace.deploy.witness import WitnessService, alone, open_home
+    from fedtrace.deploy.witness import alone, open_home, witness_service
     from fedtrace.governance.log.witness import Witness
 
     with plain_errors():
@@ -58,7 +58,7 @@ def serve(
         answering = Witness(opened, logs=logs, cosigners=opened.cosigners)
         with (
             alone(opened),
-            WitnessService(host, port, answering, now=lambda: datetime.now(UTC)),
+            witness_service(host, port, answering, now=lambda: datetime.now(UTC)),
         ):
             print_lines(
                 f"witnessing {', '.join(sorted(logs))} at http://{host}:{port}/add-checkpoint"

@@ -7,16 +7,16 @@ spent is nobody's business on a network. An agent on the same machine fetches it
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Protocol, Self
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
+from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
-from fedtrace.deploy.network.ports import LOOPBACK, require_free
+from fedtrace.deploy.network.answering import answering
+from fedtrace.deploy.network.ports import LOOPBACK
 
 logger = logging.getLogger(__name__)
 
@@ -39,41 +39,20 @@ class View(Protocol):
         ...
 
 
-class Endpoint:
-    """Answers while its ``with`` block lasts.
+def endpoint(port: int, view: View) -> AbstractContextManager[None]:
+    """Answer while the block lasts.
 
     Args:
         port: on loopback.
         view: what is shown.
+
+    Raises:
+        PortInUseError: when the block begins and the port is taken.
     """
-
-    def __init__(self, port: int, view: View) -> None:
-        self._port, self._view = port, view
-        self._server: ThreadingHTTPServer | None = None
-
-    def __enter__(self) -> Self:
-        """Begin to answer.
-
-        Raises:
-            PortInUseError: the port is taken.
-        """
-        require_free(self._port, "health and metrics", host=LOOPBACK)
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Described(self._view))
-        handler = type("_Bound", (_Handler,), {"view": self._view, "registry": registry})
-        self._server = ThreadingHTTPServer((LOOPBACK, self._port), handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Described(view))
+    handler = type("_Bound", (_Handler,), {"view": view, "registry": registry})
+    return answering(LOOPBACK, port, handler, what="health and metrics")
 
 
 class _Described:

@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from fedtrace.deploy.packs.model import PackReport
 from fedtrace.deploy.packs.words import LineStatus
+from fedtrace.deploy.report.pages import page_environment, styles
 
 WORDS: Mapping[LineStatus, str] = MappingProxyType(
     {
@@ -40,23 +38,10 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
 
 def render_page(report: PackReport) -> str:
     """The page for ``report``: one file, no script, nothing fetched from elsewhere."""
-    loader = ChoiceLoader(
-        [
-            PackageLoader("fedtrace.deploy.packs", "."),
-            PackageLoader("fedtrace.deploy.report", "."),  # one look for every page
-        ]
-    )
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    css = "".join(loader.get_source(environment, name)[0] for name in ("report.css", "pack.css"))
+    environment = page_environment("fedtrace.deploy.packs")
     return environment.get_template("pack.html").render(
         report=report,
-        css=Markup(css),  # noqa: S704  (the package's own files)
+        css=styles(environment, "report.css", "pack.css"),
         counts=Counter(line.status for line in report.lines),
         words=WORDS,
         meanings=MEANINGS,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from fedtrace.deploy.report import charts, run_charts
 from fedtrace.deploy.report.model import CONDITIONS, Report, Scores
+from fedtrace.deploy.report.pages import page_environment, styles
 
 ENGINES = {
     "loopback": "A real deployment on one computer: aggregator and schools ran as separate "
@@ -29,21 +27,11 @@ TRUST_MODES = {
 
 def render_page(report: Report) -> str:
     """The page for ``report``: one file, no script, nothing fetched from elsewhere."""
-    environment = Environment(
-        loader=PackageLoader("fedtrace.deploy.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {"count": count, "score": score, "data_size": data_size, "span": span}
-    loader = environment.loader
-    if loader is None:
-        raise ValueError("the environment has no loader")
-    css, _, _ = loader.get_source(environment, "report.css")
     return environment.get_template("report.html").render(
         report=report,
-        css=Markup(css),  # noqa: S704  (the package's own file)
+        css=styles(environment, "report.css"),
         conditions=[
             (name, CONDITIONS[name], report.metrics[name])
             for name in CONDITIONS

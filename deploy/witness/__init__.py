@@ -5,6 +5,6 @@ Members witness by themselves while they answer rounds.
 """
 
 from fedtrace.deploy.witness.home import WitnessHome, alone, create_home, open_home
-from fedtrace.deploy.witness.service import WitnessService
+from fedtrace.deploy.witness.service import witness_service
 
-__all__ = ["WitnessHome", "WitnessService", "alone", "create_home", "open_home"]
+__all__ = ["WitnessHome", "alone", "create_home", "open_home", "witness_service"]

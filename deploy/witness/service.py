@@ -7,14 +7,12 @@ is answered is public and signed.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 
-from fedtrace.deploy.network.ports import require_free
+from fedtrace.deploy.network.answering import answering
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.proof import PROOF_LIMIT_BYTES
 from fedtrace.governance.log.witness import TEXT_TYPE, Response, Witness
@@ -25,45 +23,22 @@ ADD_CHECKPOINT = "/add-checkpoint"
 _REQUEST_SECONDS = 10.0
 
 
-class WitnessService:
-    """Answers while its ``with`` block lasts.
+def witness_service(
+    host: str, port: int, witness: Witness, *, now: Callable[[], datetime]
+) -> AbstractContextManager[None]:
+    """Answer while the block lasts.
 
     Args:
         host: which address to listen on.
         port: which port.
         witness: what answers.
         now: the clock of the cosignatures.
+
+    Raises:
+        PortInUseError: when the block begins and the port is taken.
     """
-
-    def __init__(
-        self, host: str, port: int, witness: Witness, *, now: Callable[[], datetime]
-    ) -> None:
-        self._host, self._port = host, port
-        self._witness, self._now = witness, now
-        self._server: ThreadingHTTPServer | None = None
-
-    def __enter__(self) -> Self:
-        """Begin to answer.
-
-        Raises:
-            PortInUseError: the port is taken.
-        """
-        require_free(self._port, "the witness", host=self._host)
-        values = {"witness": self._witness, "now": staticmethod(self._now)}
-        handler = type("_Bound", (_Handler,), values)
-        self._server = ThreadingHTTPServer((self._host, self._port), handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+    handler = type("_Bound", (_Handler,), {"witness": witness, "now": staticmethod(now)})
+    return answering(host, port, handler, what="the witness")
 
 
 class _Handler(BaseHTTPRequestHandler):

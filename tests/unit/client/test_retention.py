@@ -18,8 +18,8 @@ from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.retention import CERTIFICATES, Destroyed, destroy_due, due, finish_cut_off
 from fedtrace.client.school import School
 from fedtrace.client.sealing import StudentRecord
-from fedtrace.client.sqlite import drop_deleted_pages, reading, writing
-from fedtrace.client.vault_tables import cohorts, new_request, wrapped_keys
+from fedtrace.client.sqlite import reading, writing
+from fedtrace.client.vault_tables import cohorts, drop_deleted, new_request, wrapped_keys
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.certificate import Certificate, open_certificate, sign_certificate
 from fedtrace.governance.errors import Rejected
@@ -149,9 +149,9 @@ def test_a_destruction_that_dies_anywhere_is_finished(
 
     def drop(*arguments: object) -> None:
         tick()
-        drop_deleted_pages(*arguments)  # type: ignore[arg-type]
+        drop_deleted(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("fedtrace.client.destruction.drop_deleted_pages", drop)
+    monkeypatch.setattr("fedtrace.client.destruction.drop_deleted", drop)
     died = False
     try:
         destroy_due(school, now=LATER)
@@ -226,7 +226,7 @@ def test_what_cannot_be_finished_now_stops_no_gate(
         raise TimeoutError("another process is reading")
 
     with monkeypatch.context() as patched:
-        patched.setattr("fedtrace.client.destruction.drop_deleted_pages", busy)
+        patched.setattr("fedtrace.client.destruction.drop_deleted", busy)
         assert finish_cut_off(school, now=NOW) == 0
     assert due(school, now=NOW).nothing
 

@@ -284,7 +284,7 @@ def test_an_erasure_that_dies_anywhere_can_be_finished(
     engine = vault.files.engine
     event.listen(engine, "before_cursor_execute", tick)
     event.listen(engine, "commit", tick)
-    monkeypatch.setattr("fedtrace.client.destruction.drop_deleted_pages", tick)
+    monkeypatch.setattr("fedtrace.client.destruction.drop_deleted", tick)
     try:
         vault.erase(token, external_id="goes")
     except Died:

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from fedtrace.deploy.monitoring.endpoint import Endpoint
+from fedtrace.deploy.monitoring.endpoint import endpoint
 from fedtrace.deploy.monitoring.metrics import counters, gauge, gauges
 from fedtrace.deploy.network.errors import PortInUseError
 from fedtrace.deploy.network.lines import JsonLines, shorten
@@ -51,7 +51,7 @@ def shown() -> Shown:
 def client(shown: Shown) -> Iterator[httpx.Client]:
     (port,) = free_ports(1)
     with (
-        Endpoint(port, shown),
+        endpoint(port, shown),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         yield client
@@ -110,7 +110,7 @@ def test_it_listens_on_loopback_alone(client: httpx.Client) -> None:
                 probe.settimeout(1)
                 assert probe.connect_ex((address, port)) != 0
     with pytest.raises(PortInUseError, match="health and metrics"):
-        Endpoint(port, Shown()).__enter__()
+        endpoint(port, Shown()).__enter__()
 
 
 def test_a_log_line_is_one_object(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from support.witnesses import ORIGIN, SEEN_AT, note_of, tree_of
 
 from fedtrace.deploy.network.errors import PortInUseError
 from fedtrace.deploy.network.ports import free_ports
-from fedtrace.deploy.witness import WitnessHome, WitnessService, alone, create_home, open_home
+from fedtrace.deploy.witness import WitnessHome, alone, create_home, open_home, witness_service
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.cosignature import cosignatures
 from fedtrace.governance.log.merkle import MerkleTree, leaf_hash
@@ -37,10 +38,10 @@ def address(home: WitnessHome) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def serving(home: WitnessHome, port: int) -> WitnessService:
+def serving(home: WitnessHome, port: int) -> AbstractContextManager[None]:
     logs = {ORIGIN: public(key_of(ORIGIN))}
     witness = Witness(home, logs=logs, cosigners=home.cosigners)
-    return WitnessService("127.0.0.1", port, witness, now=lambda: SEEN_AT)
+    return witness_service("127.0.0.1", port, witness, now=lambda: SEEN_AT)
 
 
 def request(old: int, new: int, tree: MerkleTree = TREE) -> bytes:
