@@ -113,7 +113,7 @@ class Jobs:
         """
         for job in self.all():
             if job.plan_digest == plan_digest:
-                self._write(job.model_copy(update={"state": "over", "failures": 0, "says": ""}))
+                self._over(job)
 
     def all(self) -> tuple[Job, ...]:
         """Every job that was ever asked for, by digest.
@@ -146,7 +146,7 @@ class Jobs:
     def _look_after(self, job: Job, run_id: int, runs: Runs, home: Home, now: datetime) -> None:
         status = runs.status(run_id)  # asked before the processes are: it ends before they do
         if status.is_finished and status.outcome in ("completed", "stopped"):
-            self._write(job.model_copy(update={"state": "over", "failures": 0, "says": ""}))
+            self._over(job)
             logger.info("run %d of plan %s is over", run_id, job.plan_digest)
         elif status.is_finished:
             self._again(job, home, status.details, now)
@@ -154,6 +154,9 @@ class Jobs:
             # Written first: who finds a stopped run after a crash takes its job for over.
             self._again(job, home, "the process of its ServerApp was killed", now)
             runs.stop_run(run_id)
+
+    def _over(self, job: Job) -> None:
+        self._write(job.model_copy(update={"state": "over", "failures": 0, "says": ""}))
 
     def _is_lost(self, run_id: int, home: Home, now: datetime) -> bool:
         """Whether nobody has worked on a run for too long."""
