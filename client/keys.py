@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fedtrace.client.files import require_private, write_private
 from fedtrace.client.sealing import SCHOOL_KEY_BYTES
-from fedtrace.governance.signing import PublicKey, Signer, generate_key
+from fedtrace.governance.signing import KeySigner, PublicKey, Signer, generate_key
 
 _SIGNER, _LOG, _VAULT = "school.pem", "log.pem", "vault.key"
 
@@ -100,7 +100,7 @@ def load_keys(directory: Path) -> SchoolKeys:
     if len(vault_key) != SCHOOL_KEY_BYTES:
         raise ValueError(f"{_VAULT} does not hold {SCHOOL_KEY_BYTES} bytes in hexadecimal")
     try:
-        signer = Signer.from_pem((directory / _SIGNER).read_bytes())
+        signer = KeySigner.from_pem((directory / _SIGNER).read_bytes())
     except ValueError as error:
         raise ValueError(f"{_SIGNER}: {error}") from error
     return SchoolKeys(signer=signer, log_key=log_key, vault_key=vault_key)

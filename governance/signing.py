@@ -14,11 +14,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Protocol
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -28,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import AfterValidator
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import FormatError, VerificationError
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.signer import Signature, SSlibKey
 
 ENVELOPE_LIMIT_BYTES = 2 * 1024 * 1024
 """A plan with 1,000 members and 1,000 signatures stays below; more is not parsed."""
@@ -55,6 +56,14 @@ class SignatureError(ValueError):
     """An envelope that cannot be read, or too few of the right keys signed it."""
 
 
+class SignerError(ValueError):
+    """A key that did not sign; nothing was written."""
+
+
+class PassphraseError(SignerError):
+    """A key whose passphrase is missing or another one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedPayload:
     """Bytes that enough keys signed.
@@ -68,49 +77,86 @@ class VerifiedPayload:
     signers: tuple[str, ...]
 
 
-class Signer:
-    """A private Ed25519 key that signs envelopes. Never printed, never compared."""
+class Signer(Protocol):
+    """What signs: a port, so that a key may be in a file, on a token or behind a command."""
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half of the key that signs."""
+
+    def sign(self, message: bytes) -> bytes:
+        """The Ed25519 signature (RFC 8032) over a message, 64 bytes.
+
+        Raises:
+            SignerError: the key is there but did not sign.
+        """
+
+
+class KeySigner:
+    """A private Ed25519 key in this process. Never printed, never compared."""
 
     def __init__(self, private_key: Ed25519PrivateKey) -> None:
         self._private_key = private_key
-        self._signer = CryptoSigner(private_key)
 
     def __repr__(self) -> str:
-        return f"Signer({self.public_key})"
+        return f"KeySigner({self.public_key})"
 
     @classmethod
-    def from_pem(cls, pem: bytes) -> Signer:
-        """Read an unencrypted PKCS #8 file.
+    def from_pem(cls, pem: bytes, passphrase: bytes | None = None) -> KeySigner:
+        """Read a PKCS #8 file.
 
         Raises:
+            PassphraseError: it asks for a passphrase and there is none, or another one.
             ValueError: not such a file, or another kind of key.
         """
+        locked = b"ENCRYPTED PRIVATE KEY" in pem
+        if locked and not passphrase:
+            raise PassphraseError("the private key is protected by a passphrase")
         try:
-            key = load_pem_private_key(pem, password=None)
+            key = load_pem_private_key(pem, password=passphrase if locked else None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise ValueError("not an unencrypted PEM private key") from error
+            if locked:
+                raise PassphraseError(
+                    "the passphrase is another one, or the file is damaged"
+                ) from error
+            raise ValueError("not a PEM private key") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError("the private key is not an Ed25519 key")
         return cls(key)
 
-    def to_pem(self) -> bytes:
-        """PKCS #8 in PEM, unencrypted: for a file that only its owner can read."""
-        return self._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    def to_pem(self, passphrase: bytes | None = None) -> bytes:
+        """PKCS #8 in PEM, for a file that only its owner can read; encrypted with a passphrase."""
+        how = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+        return self._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
 
     @property
     def public_key(self) -> PublicKey:
-        """The public half."""
+        """See `Signer`."""
         raw = self._private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return base64.b64encode(raw).decode("ascii")
 
-    def add_to(self, envelope: Envelope) -> None:
-        """Add this key's signature to an envelope."""
-        envelope.sign(self._signer)
+    def sign(self, message: bytes) -> bytes:
+        """See `Signer`."""
+        return self._private_key.sign(message)
 
 
-def generate_key() -> Signer:
+def generate_key() -> KeySigner:
     """A new key from the operating system's generator."""
-    return Signer(Ed25519PrivateKey.generate())
+    return KeySigner(Ed25519PrivateKey.generate())
+
+
+def is_signature(public_key: PublicKey, signature: bytes, message: bytes) -> bool:
+    """Whether it is this key's Ed25519 signature over this message.
+
+    Raises:
+        ValueError: not a public key.
+    """
+    raw = base64.b64decode(_is_public_key(public_key))
+    try:
+        Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def key_id(public_key: PublicKey) -> str:
@@ -126,7 +172,7 @@ def sign_envelope(payload: bytes, payload_type: str, signers: Sequence[Signer]) 
     """A DSSE envelope (JSON) with one signature a signer."""
     envelope = Envelope(payload, payload_type, {})
     for signer in signers:
-        signer.add_to(envelope)
+        _add(envelope, signer)
     return _to_bytes(envelope)
 
 
@@ -139,7 +185,7 @@ def add_signature(envelope: bytes, payload_type: str, signer: Signer) -> bytes:
         SignatureError: the envelope cannot be read or holds another type.
     """
     parsed = _parse(envelope, payload_type)
-    signer.add_to(parsed)
+    _add(parsed, signer)
     return _to_bytes(parsed)
 
 
@@ -202,6 +248,11 @@ def unverified_payload(envelope: bytes, payload_type: str) -> bytes:
 def _key(public_key: PublicKey) -> SSlibKey:
     raw = base64.b64decode(_is_public_key(public_key))
     return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(raw))
+
+
+def _add(envelope: Envelope, signer: Signer) -> None:
+    keyid = _key(signer.public_key).keyid
+    envelope.signatures[keyid] = Signature(keyid, signer.sign(envelope.pae()).hex())
 
 
 def _signed(envelope: Envelope, key: SSlibKey) -> bool:

@@ -37,7 +37,7 @@ from fedtrace.governance.log.entries import (
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.revocation import SignedRevocation
-from fedtrace.governance.signing import Signer, generate_key
+from fedtrace.governance.signing import KeySigner, Signer, generate_key
 from fedtrace.privacy.accounting import epsilon
 from fedtrace.server.accounting import remembering
 from fedtrace.server.files import write_durably
@@ -312,7 +312,7 @@ def read_charter(home: Path) -> Charter:
 
 def _signer(path: Path) -> Signer:
     try:
-        return Signer.from_pem(path.read_bytes())
+        return KeySigner.from_pem(path.read_bytes())
     except ValueError as error:
         raise PolicyError(f"{path.name}: {error}") from error
 

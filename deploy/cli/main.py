@@ -8,6 +8,7 @@ from fedtrace.deploy.cli.audit import app as audit
 from fedtrace.deploy.cli.consortium import app as consortium
 from fedtrace.deploy.cli.demo import demo
 from fedtrace.deploy.cli.governance import app as governance
+from fedtrace.deploy.cli.key import app as key
 from fedtrace.deploy.cli.plan import app as plan
 from fedtrace.deploy.cli.school import app as school
 from fedtrace.deploy.cli.simulate import simulate
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("simulate")(simulate)
 app.add_typer(plan, name="plan")
+app.add_typer(key, name="key")
 app.add_typer(consortium, name="consortium")
 app.add_typer(school, name="school")
 app.add_typer(audit, name="audit")

@@ -17,6 +17,7 @@ from fedtrace.deploy.cli.documents import (
     read_plan,
     write_signed,
 )
+from fedtrace.deploy.cli.key import SigningKey, signer_of
 from fedtrace.deploy.cli.options import Epsilon, Json, Seed, Trust, TrustChoice
 from fedtrace.deploy.cli.output import (
     ExitCode,
@@ -168,7 +169,7 @@ def explain(
 @app.command()
 def sign(
     path: PlanFile,
-    key: Annotated[Path, typer.Option(help="The school's private key: keys/school.pem.")],
+    key: SigningKey,
     charter: CharterFile = None,
     envelope: Annotated[
         Path | None,
@@ -184,9 +185,7 @@ def sign(
     with plain_errors():
         document = read_plan(path)
         rules = read_charter(charter) if charter else None
-        pem = read_document(key)
-        with naming(key):
-            signer = Signer.from_pem(pem)
+        signer = signer_of(key)
         with naming(key):
             name = rules.member_of(signer.public_key) if rules else f"the key {signer.public_key}"
         errors = [found for found in _findings(document, rules) if found.level == "error"]

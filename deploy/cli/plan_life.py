@@ -16,6 +16,7 @@ from fedtrace.deploy.cli.documents import (
     read_document,
     write_signed,
 )
+from fedtrace.deploy.cli.key import SigningKey, signer_of
 from fedtrace.deploy.cli.options import Json
 from fedtrace.deploy.cli.output import ExitCode, plain_errors, print_json, print_lines, say_next
 from fedtrace.governance.compare import WEIGHTS, differences
@@ -26,7 +27,7 @@ from fedtrace.governance.revocation import (
     join_revocation,
     sign_revocation,
 )
-from fedtrace.governance.signing import Signer, unverified_payload
+from fedtrace.governance.signing import unverified_payload
 
 AnyPlan = Annotated[
     Path, typer.Argument(help="The plan: TOML, or signed (.dsse.json).", metavar="PLAN")
@@ -111,7 +112,7 @@ def status(
 
 def revoke(
     path: AnyPlan,
-    key: Annotated[Path, typer.Option(help="The school's private key: keys/school.pem.")],
+    key: SigningKey,
     charter: Annotated[Path, typer.Option(help="The consortium's charter.json.")],
     reason: Annotated[ReasonChoice, typer.Option(help="Why, from a closed list.")],
     envelope: Annotated[
@@ -126,9 +127,8 @@ def revoke(
     """
     with plain_errors():
         rules = read_charter(charter)
-        pem = read_document(key)
+        signer = signer_of(key)
         with naming(key):
-            signer = Signer.from_pem(pem)
             name = rules.member_of(signer.public_key)
         revocation = Revocation(
             consortium=rules.consortium, plan_digest=any_plan(path).digest(), reason=reason.value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +17,7 @@ from fedtrace.deploy.cli.output import (
     print_lines,
     say_next,
 )
+from fedtrace.deploy.cli.passphrase import ask_passphrase
 
 if TYPE_CHECKING:
     from fedtrace.deploy.recovery.contents import Kind
@@ -170,11 +170,4 @@ def _needed(backup: Path) -> str | None:
 
 
 def _passphrase(*, twice: bool) -> str:
-    """From the environment, or from a person who does not see it."""
-    given = os.environ.get(PASSPHRASE_VARIABLE)
-    if given is not None:
-        return given
-    typed: str = typer.prompt(
-        "Passphrase of the backup", hide_input=True, confirmation_prompt=twice, err=True
-    )
-    return typed
+    return ask_passphrase("Passphrase of the backup", PASSPHRASE_VARIABLE, twice=twice)

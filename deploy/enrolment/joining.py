@@ -41,7 +41,7 @@ from fedtrace.deploy.network.node import (
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.joining import JoinRequest, open_join_request, sign_join_request
 from fedtrace.governance.policy import SchoolPolicy
-from fedtrace.governance.signing import Signer
+from fedtrace.governance.signing import KeySigner
 
 POLICY_FILE = "policy.toml"
 
@@ -191,7 +191,7 @@ def _new(home: Path, invite: Invite, keys: SchoolKeys, node_key: Path, now: date
         node_key=" ".join(node_key.read_text("ascii").split()[:2]),
         made_at=now.replace(microsecond=0),
     )
-    envelope = sign_join_request(request, [keys.signer, Signer(keys.log_key)])
+    envelope = sign_join_request(request, [keys.signer, KeySigner(keys.log_key)])
     joining = Joining(invite=invite, request=envelope.decode("ascii"))
     write_private(home / "network" / JOINING_FILE, joining.model_dump_json().encode(), replace=True)
     return joining

@@ -26,10 +26,10 @@ from typing import Literal
 from fedtrace.client.files import OWNER_ONLY
 from fedtrace.client.home import is_home, school_name
 from fedtrace.deploy.network.address import ADDRESS_FILE, read_address
+from fedtrace.deploy.passphrases import require_passphrase
 from fedtrace.deploy.recovery.bundle import Manifest, Source, write_bundle
 from fedtrace.deploy.recovery.contents import Inventory, Kind, take_inventory
 from fedtrace.deploy.recovery.errors import BackupError
-from fedtrace.deploy.recovery.sealing import require_passphrase
 from fedtrace.deploy.recovery.standstill import standing_still, views_of
 from fedtrace.governance.log.note import NOTE_LIMIT_BYTES
 from fedtrace.governance.log.storage import CHECKPOINT, COSIGNED, ENTRIES, LOCK, read_limited

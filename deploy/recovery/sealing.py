@@ -21,11 +21,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from fedtrace.deploy.passphrases import require_passphrase
 from fedtrace.deploy.recovery.errors import BackupError
 
 MAGIC = b"fedtrace-sealed/1 "
-PASSPHRASE_CHARACTERS = 12
-"""A shorter passphrase is refused: whoever has the file can try as many as they like."""
 
 _COST = 2**17  # OWASP's first choice for scrypt: 128 MiB and about half a second a guess
 _COSTS = range(2**14, 2**20 + 1)  # read from a file: not so large that it fills this machine
@@ -36,19 +35,6 @@ _NONCE = struct.Struct(">7sI?")
 _PREFIX_BYTES = 7
 _HEADER_BYTES = 128
 _HEADER = re.compile(MAGIC + rb"([0-9]{1,7}) ([0-9a-f]{32}) ([0-9a-f]{14})\n")
-
-
-def require_passphrase(passphrase: str) -> None:
-    """Refuse a passphrase that is quickly guessed.
-
-    Raises:
-        BackupError: it is too short.
-    """
-    if len(passphrase) < PASSPHRASE_CHARACTERS:
-        raise BackupError(
-            f"the passphrase has {len(passphrase)} characters; it needs {PASSPHRASE_CHARACTERS} or "
-            "more, because whoever gets the file can try as many as they like. Take five words"
-        )
 
 
 class SealedWriter:

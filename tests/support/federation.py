@@ -26,7 +26,7 @@ from fedtrace.governance.canonical import digest
 from fedtrace.governance.manifest import MANIFEST_TYPE, Manifest, sign_manifest
 from fedtrace.governance.orders import ORDER_TYPE, RoundOrder, sign_order
 from fedtrace.governance.plan import Plan, TrustMode
-from fedtrace.governance.signing import Signer, unverified_payload
+from fedtrace.governance.signing import KeySigner, Signer, unverified_payload
 from fedtrace.models.simulator import simulate_schools
 from fedtrace.server.outcome import JobOutcome
 from fedtrace.server.ports import Clock
@@ -70,7 +70,7 @@ class Federation:
     def aggregator(self) -> Signer:
         """The key with which orders are signed."""
         pem = self.workspace.consortium_home / "keys" / "aggregator.pem"
-        return Signer.from_pem(pem.read_bytes())
+        return KeySigner.from_pem(pem.read_bytes())
 
     def run(
         self, plan: str = "usual", *, wire: Wire | None = None, clock: Clock | None = None

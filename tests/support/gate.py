@@ -31,7 +31,7 @@ from fedtrace.governance.orders import RoundOrder, sign_order
 from fedtrace.governance.plan import Plan, load_toml
 from fedtrace.governance.plan_signing import SignedPlan, open_plan, sign_plan
 from fedtrace.governance.policy import SchoolPolicy, load_policy_toml
-from fedtrace.governance.signing import Signer
+from fedtrace.governance.signing import KeySigner, Signer
 from fedtrace.governance.witnessing import LogView
 
 POLICIES = Path(__file__).resolve().parents[2] / "deploy" / "policies"
@@ -53,7 +53,7 @@ SEEN = LogView(witnessed=True, plan_activated=True, order_opened=True)
 def signer(name: str) -> Signer:
     """The key of ``name``, always the same one."""
     seed = name.encode("ascii").ljust(32, b".")
-    return Signer(Ed25519PrivateKey.from_private_bytes(seed))
+    return KeySigner(Ed25519PrivateKey.from_private_bytes(seed))
 
 
 @cache

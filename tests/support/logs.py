@@ -42,7 +42,7 @@ from fedtrace.governance.log.storage import CHECKPOINT, COSIGNED, ENTRIES
 from fedtrace.governance.log.verify import LogBytes
 from fedtrace.governance.plan import Plan, RoundKind
 from fedtrace.governance.plan_signing import sign_plan
-from fedtrace.governance.signing import Signer
+from fedtrace.governance.signing import KeySigner
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
 RUN = "run-1"
@@ -121,7 +121,7 @@ class Story:
 
     def write(self, root: Path) -> Path:
         """Write every home, each log signed by its own key."""
-        envelope = sign_plan(self.plan, [Signer(key_of(school)) for school in self.schools])
+        envelope = sign_plan(self.plan, [KeySigner(key_of(school)) for school in self.schools])
         homes = {root / "consortium": ("county/log", self.consortium)}
         for school, entries in self.schools.items():
             homes[root / "schools" / school] = (f"county/schools/{school}", entries)

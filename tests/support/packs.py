@@ -27,10 +27,10 @@ from fedtrace.governance.log.entries import (
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.governance.refusals import RefusalCode
-from fedtrace.governance.signing import Signer
+from fedtrace.governance.signing import KeySigner
 
 PLAN: Plan = plan_of(("school-1", "school-2", "school-3"))
-ENVELOPE = sign_plan(PLAN, [Signer(key_of(name)) for name in ("school-1", "school-2")])
+ENVELOPE = sign_plan(PLAN, [KeySigner(key_of(name)) for name in ("school-1", "school-2")])
 """The plan of every story, signed by two members of three."""
 
 

@@ -13,7 +13,7 @@ from support.tampering.tools import Tampering, retell, swapped_entry
 
 from fedtrace.governance.log.entries import PlanActivated, RoundClosed, RoundOpened
 from fedtrace.governance.plan_signing import sign_plan
-from fedtrace.governance.signing import Signer
+from fedtrace.governance.signing import KeySigner
 
 SCHOOLS = ("school-1", "school-2", "school-3")
 
@@ -27,7 +27,7 @@ def change_plans(demo: Path, change: Callable[[bytes], bytes]) -> None:
 def signed_by(*names: str, epsilon_job: str = "8") -> bytes:
     """The story's plan, or one of another epsilon, signed by these."""
     plan = plan_of(SCHOOLS, epsilon_job=epsilon_job)
-    return sign_plan(plan, [Signer(key_of(name)) for name in names])
+    return sign_plan(plan, [KeySigner(key_of(name)) for name in names])
 
 
 def a_plan_dropped(demo: Path) -> None:

@@ -10,8 +10,8 @@ from support.gate import SCHOOLS, signer
 
 from fedtrace.governance.signing import (
     ENVELOPE_LIMIT_BYTES,
+    KeySigner,
     SignatureError,
-    Signer,
     add_signature,
     generate_key,
     key_id,
@@ -127,7 +127,7 @@ def test_only_32_bytes_in_one_encoding_are_a_key(key: str) -> None:
 
 def test_a_private_key_survives_its_file_and_is_not_printed() -> None:
     key = generate_key()
-    again = Signer.from_pem(key.to_pem())
+    again = KeySigner.from_pem(key.to_pem())
     assert again.public_key == key.public_key
     secret = "".join(key.to_pem().decode().splitlines()[1:-1])
     assert secret not in repr(key)
@@ -136,4 +136,4 @@ def test_a_private_key_survives_its_file_and_is_not_printed() -> None:
 @pytest.mark.parametrize("pem", [b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n", b"\x00" * 64])
 def test_another_file_is_not_a_key(pem: bytes) -> None:
     with pytest.raises(ValueError, match="PEM private key"):
-        Signer.from_pem(pem)
+        KeySigner.from_pem(pem)

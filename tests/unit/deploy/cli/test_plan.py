@@ -96,8 +96,8 @@ def test_schools_sign_one_after_the_other(run: Run, town: Town) -> None:
     ("key", "sentence"),
     [
         ("keys/log.pem", "is the key of no member"),
-        ("keys/vault.key", "not an unencrypted PEM private key"),
-        ("charter.json", "not an unencrypted PEM private key"),
+        ("keys/vault.key", "not a PEM private key"),
+        ("charter.json", "not a PEM private key"),
     ],
 )
 def test_the_wrong_key_signs_nothing(run: Run, town: Town, key: str, sentence: str) -> None:

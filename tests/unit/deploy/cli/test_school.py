@@ -241,7 +241,7 @@ def test_homes_that_cannot_be_opened(run: Run, town: Town) -> None:
     key.chmod(0o600)
     for name, content, code, sentence in (
         ("keys/vault.key", b"z" * 64, 2, "vault.key does not hold 32 bytes in hexadecimal"),
-        ("keys/school.pem", b"no key", 2, "school.pem: not an unencrypted PEM private key"),
+        ("keys/school.pem", b"no key", 2, "school.pem: not a PEM private key"),
         ("school.toml", b"\xff", 2, "is not text in UTF-8"),
         ("charter.json", b"{}", 2, "the charter is not well formed"),
         ("school.db", b"no database" * 99, 5, "school.db is not an intact database. Leave"),

@@ -33,7 +33,7 @@ from fedtrace.governance.joining import (
     spoken_fingerprint,
 )
 from fedtrace.governance.policy import load_policy_toml
-from fedtrace.governance.signing import SignatureError, Signer, add_signature, generate_key
+from fedtrace.governance.signing import KeySigner, SignatureError, add_signature, generate_key
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
 VALID = timedelta(days=14)
@@ -101,7 +101,7 @@ def applicant(directory: Path, authority: str, school: str = "north") -> Applica
         node_key=" ".join(node.public_key.read_text().split()[:2]),
         made_at=NOW,
     )
-    signers = [keys.signer, Signer(keys.log_key)]
+    signers = [keys.signer, KeySigner(keys.log_key)]
     return Applicant(request, sign_join_request(request, signers))
 
 

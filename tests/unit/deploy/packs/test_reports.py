@@ -26,7 +26,7 @@ from fedtrace.deploy.packs.render import render_page
 from fedtrace.deploy.packs.words import EvidenceName, LineStatus
 from fedtrace.deploy.proving import export_logs
 from fedtrace.governance.plan_signing import sign_plan
-from fedtrace.governance.signing import Signer
+from fedtrace.governance.signing import KeySigner
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 
@@ -224,13 +224,13 @@ def test_a_log_without_its_plan_needs_it_by_name(busy: Path, tmp_path: Path) -> 
         (None, "there is no plan at"),
         (b"{}", "is not signed by 2 members"),
         (
-            sign_plan(PLAN, [Signer(key_of("school-1")), Signer(key_of("stranger"))]),
+            sign_plan(PLAN, [KeySigner(key_of("school-1")), KeySigner(key_of("stranger"))]),
             "is not signed by 2 members",
         ),
         (
             sign_plan(
                 plan_with({"name": "another"}),
-                [Signer(key_of("school-1")), Signer(key_of("school-2"))],
+                [KeySigner(key_of("school-1")), KeySigner(key_of("school-2"))],
             ),
             "which no log here knows",
         ),

@@ -71,7 +71,7 @@ def test_another_passphrase_or_a_short_one_is_refused(tmp_path: Path) -> None:
     for wrong in ("another passphrase", None):
         with pytest.raises(BackupError, match="passphrase does not open"):
             unpack(backup, tmp_path / f"out{wrong}", passphrase=wrong)
-    with pytest.raises(BackupError, match="needs 12 or more"):
+    with pytest.raises(ValueError, match="needs 12 or more"):
         written(tmp_path / "c.tar", "short")
     assert not (tmp_path / "c.tar").exists()
 

@@ -13,7 +13,7 @@ from fedtrace.governance.log.plans import check_plans
 from fedtrace.governance.log.verify import Line
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import sign_plan
-from fedtrace.governance.signing import Signer
+from fedtrace.governance.signing import KeySigner
 
 SCHOOLS = ("school-1", "school-2", "school-3")
 
@@ -28,7 +28,7 @@ def under(changes: dict[str, Any]) -> tuple[Story, bytes]:
     for log in (story.consortium, *story.schools.values()):
         log[:] = [_of_plan(entry, old, new) for entry in log]
     story.plan = plan
-    return story, sign_plan(plan, [Signer(key_of(name)) for name in SCHOOLS])
+    return story, sign_plan(plan, [KeySigner(key_of(name)) for name in SCHOOLS])
 
 
 def _of_plan(entry: Entry, old: str, new: str) -> Entry:
@@ -90,7 +90,7 @@ def test_a_missing_plan_is_named(whole: bool, status: str) -> None:
 
 def test_every_copy_must_be_the_signed_one() -> None:
     story, envelope = under(AGREED)
-    alone = sign_plan(story.plan, [Signer(key_of("school-1"))])
+    alone = sign_plan(story.plan, [KeySigner(key_of("school-1"))])
     lines = checked(story, envelope, alone)
     assert (lines[0].status, lines[0].check) == ("FAIL", "plans.signed")
 
