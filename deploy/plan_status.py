@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fedtrace.deploy.log_homes import find_homes, read_stored
+from fedtrace.governance.agreement import Agreement, read_agreement
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.log.entries import PlanActivated, PlanRevoked
 from fedtrace.governance.log.verify import LogBytes, verify_log
 from fedtrace.governance.plan import PLAN_TYPE, Plan
 from fedtrace.governance.revocation import REASONS, Reason
-from fedtrace.governance.signing import SignatureError, verify_envelope
+from fedtrace.governance.signing import SignatureError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class PlanStatus:
         digest: its name everywhere else.
         threshold: how many members must sign.
         signed: members whose signature is valid, sorted.
+        waiting: member -> how many of its people are missing, where one has signed.
         unsigned: the other members of the plan, sorted.
         dates: ``not yet``, ``now`` or ``over``.
         valid: from and until.
@@ -36,6 +39,7 @@ class PlanStatus:
     digest: str
     threshold: int
     signed: tuple[str, ...]
+    waiting: Mapping[str, int]
     unsigned: tuple[str, ...]
     dates: str
     valid: tuple[datetime, datetime]
@@ -57,6 +61,10 @@ class PlanStatus:
             f"{self.name}, {self.digest}",
             f"signed by {len(self.signed)} members, {self.threshold} are needed"
             + (f": {', '.join(self.signed)}" if self.signed else ""),
+        ]
+        lines += [
+            f"begun by {member}: {count} more of its people must sign"
+            for member, count in self.waiting.items()
         ]
         if self.unsigned:
             lines.append(f"not signed by: {', '.join(self.unsigned)}")
@@ -80,6 +88,7 @@ class PlanStatus:
             "digest": self.digest,
             "threshold": self.threshold,
             "signed": list(self.signed),
+            "waiting": dict(self.waiting),
             "unsigned": list(self.unsigned),
             "dates": self.dates,
             "valid_from": self.valid[0].isoformat(),
@@ -106,7 +115,9 @@ def plan_status(
         ValueError: there is no consortium's log under ``log``, or it cannot be believed.
         OSError: it cannot be read.
     """
-    signed = _signers(envelope, charter) if envelope else ()
+    agreed = _agreed(envelope, charter) if envelope else None
+    signed = agreed.members if agreed else ()
+    waiting = agreed.waiting if agreed else {}
     dates = "not yet" if now < plan.valid_from else "now" if now < plan.valid_until else "over"
     in_log, revoked = _in_log(plan.digest(), charter, log) if log else (None, None)
     return PlanStatus(
@@ -114,7 +125,8 @@ def plan_status(
         digest=plan.digest(),
         threshold=charter.threshold,
         signed=signed,
-        unsigned=tuple(sorted(set(plan.schools.members) - set(signed))),
+        waiting=waiting,
+        unsigned=tuple(sorted(set(plan.schools.members) - set(signed) - set(waiting))),
         dates=dates,
         valid=(plan.valid_from, plan.valid_until),
         in_log=in_log,
@@ -122,11 +134,11 @@ def plan_status(
     )
 
 
-def _signers(envelope: bytes, charter: Charter) -> tuple[str, ...]:
+def _agreed(envelope: bytes, charter: Charter) -> Agreement | None:
     try:
-        return verify_envelope(envelope, PLAN_TYPE, charter.member_keys(), 1).signers
+        return read_agreement(envelope, PLAN_TYPE, charter)
     except SignatureError:  # nobody that counts
-        return ()
+        return None
 
 
 def _in_log(plan_digest: str, charter: Charter, path: Path) -> tuple[bool, Reason | None]:

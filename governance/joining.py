@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from fedtrace.governance.charter import Person
 from fedtrace.governance.document import Digest, Document, Name, UtcDatetime
 from fedtrace.governance.signing import (
     PublicKey,
@@ -37,6 +38,7 @@ class JoinRequest(Document):
         authority: SHA-256 of the consortium's CA certificate (DER), which the school has pinned.
         public_key: signs plans, manifests and refusals.
         log_public_key: signs the checkpoints of the school's log.
+        people: who will sign plans for the school.
         node_key: what its node connects with: P-384, OpenSSH format.
         made_at: by the school's clock.
     """
@@ -49,6 +51,7 @@ class JoinRequest(Document):
     authority: Digest
     public_key: PublicKey
     log_public_key: PublicKey
+    people: Annotated[tuple[Person, ...], Field(max_length=20)] = ()
     node_key: Annotated[str, Field(pattern=r"^ecdsa-sha2-nistp384 [A-Za-z0-9+/=]{64,512}$")]
     made_at: UtcDatetime
 

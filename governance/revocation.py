@@ -6,22 +6,15 @@ same plan cannot come back under another file name; whoever wants it again propo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
+from fedtrace.governance.agreement import require_agreement
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.document import Digest, Document, Name
 from fedtrace.governance.errors import Rejected
-from fedtrace.governance.signing import (
-    SignatureError,
-    Signer,
-    add_signature,
-    sign_envelope,
-    unverified_payload,
-    verify_envelope,
-)
 
 REVOCATION_TYPE = "application/vnd.fedtrace.plan-revocation+json"
 """What a revocation's envelope says it holds."""
@@ -63,43 +56,24 @@ class SignedRevocation:
 
     Attributes:
         revocation: it.
-        signers: the members whose signature is valid, sorted.
+        signers: the members that agreed, sorted.
     """
 
     revocation: Revocation
     signers: tuple[str, ...]
 
 
-def sign_revocation(revocation: Revocation, signers: Sequence[Signer]) -> bytes:
-    """The revocation's DSSE envelope."""
-    return sign_envelope(revocation.to_bytes(), REVOCATION_TYPE, signers)
-
-
-def join_revocation(envelope: bytes, revocation: Revocation, signer: Signer) -> bytes:
-    """The same envelope with one more signature.
-
-    Raises:
-        SignatureError: it is not a revocation's envelope, or it holds another one.
-    """
-    if unverified_payload(envelope, REVOCATION_TYPE) != revocation.to_bytes():
-        raise SignatureError(
-            f"the envelope does not hold the revocation of {revocation.plan_digest} "
-            f"for the reason {revocation.reason!r}"
-        )
-    return add_signature(envelope, REVOCATION_TYPE, signer)
-
-
 def open_revocation(envelope: bytes, charter: Charter) -> SignedRevocation:
     """Verify and decode a revocation.
 
     Raises:
-        SignatureError: fewer members than the charter's threshold signed it.
+        SignatureError: fewer members than the charter's threshold agreed to it.
         Rejected: signed, but not a revocation, or that of another consortium.
     """
-    verified = verify_envelope(envelope, REVOCATION_TYPE, charter.member_keys(), charter.threshold)
-    revocation = Revocation.from_bytes(verified.payload)
+    agreed = require_agreement(envelope, REVOCATION_TYPE, charter)
+    revocation = Revocation.from_bytes(agreed.payload)
     if revocation.consortium != charter.consortium:
         raise Rejected(
             "consortium", f"it is a revocation of {revocation.consortium}, not {charter.consortium}"
         )
-    return SignedRevocation(revocation=revocation, signers=verified.signers)
+    return SignedRevocation(revocation=revocation, signers=agreed.members)

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Protocol
+from typing import Annotated, Generic, Protocol, TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -32,9 +32,9 @@ from securesystemslib.exceptions import FormatError, VerificationError
 from securesystemslib.signer import Signature, SSlibKey
 
 ENVELOPE_LIMIT_BYTES = 2 * 1024 * 1024
-"""A plan with 1,000 members and 1,000 signatures stays below; more is not parsed."""
+"""A plan of 1,000 members that two people each signed stays below; more is not parsed."""
 
-SIGNATURE_LIMIT = 1_000
+SIGNATURE_LIMIT = 4_000
 """More signatures in one envelope are not looked at."""
 
 
@@ -47,6 +47,9 @@ def _is_public_key(text: str) -> str:
         raise ValueError("a public key is base64 of 32 bytes")
     return text
 
+
+Named = TypeVar("Named", str, tuple[str, int])
+"""What a caller calls a key."""
 
 PublicKey = Annotated[str, AfterValidator(_is_public_key)]
 """An Ed25519 public key: standard base64 of its 32 raw bytes, 44 characters."""
@@ -65,8 +68,8 @@ class PassphraseError(SignerError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedPayload:
-    """Bytes that enough keys signed.
+class VerifiedPayload(Generic[Named]):
+    """Bytes, and who signed them.
 
     Attributes:
         payload: the signed bytes.
@@ -74,7 +77,7 @@ class VerifiedPayload:
     """
 
     payload: bytes
-    signers: tuple[str, ...]
+    signers: tuple[Named, ...]
 
 
 class Signer(Protocol):
@@ -208,7 +211,7 @@ def merge_signatures(envelopes: Iterable[bytes], payload_type: str) -> bytes:
 
 def verify_envelope(
     envelope: bytes, payload_type: str, keys: Mapping[str, PublicKey], threshold: int
-) -> VerifiedPayload:
+) -> VerifiedPayload[str]:
     """Check that enough distinct keys signed.
 
     Signatures by keys that are not in ``keys`` are ignored: they neither help nor harm.
@@ -225,13 +228,26 @@ def verify_envelope(
     """
     if threshold < 1:
         raise ValueError(f"a threshold is at least 1, not {threshold}")
-    parsed = _parse(envelope, payload_type)
-    valid = {name: _key(key) for name, key in keys.items() if _signed(parsed, _key(key))}
-    distinct = {key.keyid for key in valid.values()}
+    verified = valid_signers(envelope, payload_type, keys)
+    distinct = {keys[name] for name in verified.signers}
     if len(distinct) < threshold:
         raise SignatureError(
             f"{len(distinct)} of the {threshold} signatures that are needed are there and valid"
         )
+    return verified
+
+
+def valid_signers(
+    envelope: bytes, payload_type: str, keys: Mapping[Named, PublicKey]
+) -> VerifiedPayload[Named]:
+    """Which of some keys signed, be it none; the caller decides whether that is enough.
+
+    Raises:
+        SignatureError: unreadable, or another type.
+        ValueError: a key that is none.
+    """
+    parsed = _parse(envelope, payload_type)
+    valid = (name for name, key in keys.items() if _signed(parsed, _key(key)))
     return VerifiedPayload(payload=parsed.payload, signers=tuple(sorted(valid)))
 
 

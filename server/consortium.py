@@ -165,6 +165,7 @@ def initialise_consortium(
     members: Sequence[Member],
     threshold: int,
     now: datetime,
+    people_per_member: int = 1,
     witness_quorum: int | None = None,
     aggregator_name: str = "aggregator",
     accountant: Accountant = epsilon,
@@ -175,8 +176,9 @@ def initialise_consortium(
         home: a directory that does not hold a consortium yet.
         name: the consortium's; its log's origin is ``<name>/log``.
         members: the schools with their public keys.
-        threshold: how many of them must sign a plan.
+        threshold: how many of them must agree to a plan.
         now: the time of the first entry.
+        people_per_member: how many people of a member must sign for it to agree.
         witness_quorum: how many of them must cosign the log; None: the usual number.
         aggregator_name: who orders rounds.
         accountant: events -> epsilon.
@@ -191,6 +193,7 @@ def initialise_consortium(
     charter = Charter(
         consortium=name,
         threshold=threshold,
+        people_per_member=people_per_member,
         witness_quorum=witness_quorum,
         aggregator=Aggregator(name=aggregator_name, public_key=aggregator.public_key),
         log=LogKey(origin=f"{name}/log", public_key=log_key.public_key),

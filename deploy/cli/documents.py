@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedtrace.governance.agreement import add_agreement
 from fedtrace.governance.charter import Charter
+from fedtrace.governance.document import Document
 from fedtrace.governance.errors import PolicyError, Rejected
 from fedtrace.governance.plan import PLAN_TYPE, Plan, load_toml
 from fedtrace.governance.policy import SchoolPolicy, load_policy_toml
-from fedtrace.governance.signing import unverified_payload
+from fedtrace.governance.signing import Signer, unverified_payload
 
 LIMIT_BYTES = 16 * 1024 * 1024
 """The largest catalogue has fewer; a larger file is the wrong one."""
@@ -48,13 +50,19 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def write_signed(target: Path, content: bytes) -> None:
-    """Put a signed file at ``target`` in one step; a full disk leaves what was there.
+def write_agreement(target: Path, document: Document, signer: Signer) -> None:
+    """Sign the document at ``target``, or add to the signatures there; in one step.
+
+    A full disk, or a key that does not sign, leaves what was there.
 
     Raises:
-        ValueError: there is no such folder.
-        OSError: it cannot be written.
+        ValueError: there is no such folder, what is there is not this document's envelope, or the
+            key did not sign.
+        OSError: it cannot be read or written.
     """
+    before = read_document(target) if target.exists() else None
+    with naming(target):
+        content = add_agreement(before, document, signer)
     if not target.parent.is_dir():
         raise ValueError(f"there is no folder {target.parent}: make it, or change --envelope.")
     staged = target.with_name(f".{target.name}.tmp")

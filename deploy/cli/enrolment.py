@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+from pydantic import ValidationError
 
 from fedtrace.deploy.cli.documents import naming, read_text
 from fedtrace.deploy.cli.options import ConsortiumHome, Home, Json
 from fedtrace.deploy.cli.output import plain_errors, print_json, print_lines, say_next
+from fedtrace.governance.charter import Person, Role
 
 if TYPE_CHECKING:
     from fedtrace.deploy.enrolment.desk import Enrolment
@@ -127,8 +129,12 @@ def approve(
 def found(
     home: ConsortiumHome,
     threshold: Annotated[
-        int | None, typer.Option(min=1, help="How many must sign a plan; more than half if absent.")
+        int | None,
+        typer.Option(min=1, help="How many must agree to a plan; more than half if absent."),
     ] = None,
+    people: Annotated[
+        int, typer.Option(min=1, max=10, help="How many people of a school must sign for it.")
+    ] = 1,
     witness_quorum: Annotated[
         int | None, typer.Option(min=1, help="How many must cosign the log; the usual if absent.")
     ] = None,
@@ -138,7 +144,11 @@ def found(
 
     with plain_errors():
         charter = found_consortium(
-            home, threshold=threshold, witness_quorum=witness_quorum, now=datetime.now(UTC)
+            home,
+            threshold=threshold,
+            people_per_member=people,
+            witness_quorum=witness_quorum,
+            now=datetime.now(UTC),
         )
     names = ", ".join(member.name for member in charter.members)
     print_lines(f"the charter of {charter.consortium} is {charter.digest()}\nmembers: {names}")
@@ -196,6 +206,14 @@ def join(
     proxy: Annotated[
         str | None, typer.Option(help="http://[USER:PASSWORD@]HOST:PORT of the school's proxy.")
     ] = None,
+    person: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=KEY",
+            help="Who signs plans for the school: a role, and the line that fedtrace key new "
+            "printed; may be repeated. Without it the school's machine signs.",
+        ),
+    ] = None,
 ) -> None:
     """Make the school's keys, and ask the consortium that gave the invite to become a member.
 
@@ -212,11 +230,12 @@ def join(
 
     with plain_errors():
         now = datetime.now(UTC)
+        people = tuple(_person(each) for each in person or ())
         read = read_invite(_line(invite), now=now)
         text = careful_policy(read.school) if policy is None else read_text(policy)
         with naming(policy or Path("the built-in policy")):
             require_policy_of(read.school, load_policy_toml(text))
-        request = ask_to_join(home, read, proxy=proxy, now=now)
+        request = ask_to_join(home, read, proxy=proxy, people=people, now=now)
         path = place_policy(home, text, replace=policy is not None)
     print_lines(f"{read.school} has asked {read.consortium} at {read.host}:{read.port} to join")
     print_lines(f"fingerprint: {request.fingerprint()}")
@@ -252,6 +271,19 @@ def leave(
         "stop fedtrace school run, and tell the consortium to run fedtrace consortium revoke "
         f"{name}"
     )
+
+
+def _person(text: str) -> Person:
+    """``privacy_officer=<public key>``."""
+    role, _, public_key = text.partition("=")
+    try:
+        return Person.model_validate({"role": role, "public_key": public_key})
+    except ValidationError as error:
+        roles = ", ".join(get_args(Role))
+        raise ValueError(
+            f"{text[:100]!r} is not ROLE=KEY: a role is one of {roles}, and a key is the line that "
+            "fedtrace key new printed"
+        ) from error
 
 
 def _line(invite: str) -> str:

@@ -15,7 +15,7 @@ from fedtrace.deploy.cli.documents import (
     read_charter,
     read_document,
     read_plan,
-    write_signed,
+    write_agreement,
 )
 from fedtrace.deploy.cli.key import SigningKey, signer_of
 from fedtrace.deploy.cli.options import Epsilon, Json, Seed, Trust, TrustChoice
@@ -34,8 +34,6 @@ from fedtrace.governance.label import privacy_label
 from fedtrace.governance.lint import Finding, job_epsilon
 from fedtrace.governance.lint import lint as lint_plan
 from fedtrace.governance.plan import Plan
-from fedtrace.governance.plan_signing import join_plan, sign_plan
-from fedtrace.governance.signing import Signer
 from fedtrace.governance.witnessing import witness_sentence
 
 app = typer.Typer(help="Read, check and sign plans.", no_args_is_help=True)
@@ -187,11 +185,11 @@ def sign(
         rules = read_charter(charter) if charter else None
         signer = signer_of(key)
         with naming(key):
-            name = rules.member_of(signer.public_key) if rules else f"the key {signer.public_key}"
+            name = rules.signatory(signer.public_key) if rules else f"the key {signer.public_key}"
         errors = [found for found in _findings(document, rules) if found.level == "error"]
         if errors:
             fail(_not_signed(path, errors), ExitCode.BAD_INPUT)
-        _write_signed(target, document, signer)
+        write_agreement(target, document, signer)
     print_lines(f"signed {document.digest()}\nby {name}\nwritten to {target}")
     say_next(
         "send this file to the schools that have not signed; when enough have, each of them runs "
@@ -209,19 +207,3 @@ def _not_signed(path: Path, errors: Sequence[Finding]) -> str:
     first = f"{errors[0].clause}: {errors[0].sentence}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{path} was not signed: {first}{more}. See fedtrace plan lint {path}."
-
-
-def _write_signed(target: Path, document: Plan, signer: Signer) -> None:
-    """Put the signed plan at ``target`` in one step; a full disk leaves what was there.
-
-    Raises:
-        ValueError: what is there is not this plan's envelope.
-        OSError: it cannot be read or written.
-    """
-    if target.exists():
-        before = read_document(target)
-        with naming(target):
-            signed = join_plan(before, document, signer)
-    else:
-        signed = sign_plan(document, [signer])
-    write_signed(target, signed)

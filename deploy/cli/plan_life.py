@@ -14,7 +14,7 @@ from fedtrace.deploy.cli.documents import (
     naming,
     read_charter,
     read_document,
-    write_signed,
+    write_agreement,
 )
 from fedtrace.deploy.cli.key import SigningKey, signer_of
 from fedtrace.deploy.cli.options import Json
@@ -24,8 +24,6 @@ from fedtrace.governance.revocation import (
     REASONS,
     REVOCATION_TYPE,
     Revocation,
-    join_revocation,
-    sign_revocation,
 )
 from fedtrace.governance.signing import unverified_payload
 
@@ -129,19 +127,13 @@ def revoke(
         rules = read_charter(charter)
         signer = signer_of(key)
         with naming(key):
-            name = rules.member_of(signer.public_key)
+            name = rules.signatory(signer.public_key)
         revocation = Revocation(
             consortium=rules.consortium, plan_digest=any_plan(path).digest(), reason=reason.value
         )
         stem = path.name.removesuffix(".json").removesuffix(".dsse").removesuffix(".toml")
         target = envelope or path.with_name(f"{stem}.revocation.dsse.json")
-        if target.exists():
-            before = read_document(target)
-            with naming(target):
-                signed = join_revocation(before, revocation, signer)
-        else:
-            signed = sign_revocation(revocation, [signer])
-        write_signed(target, signed)
+        write_agreement(target, revocation, signer)
     print_lines(
         f"revoked {revocation.plan_digest}\nbecause {REASONS[revocation.reason]}\nby {name}\n"
         f"written to {target}"

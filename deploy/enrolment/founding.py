@@ -14,13 +14,19 @@ from fedtrace.server.consortium import CHARTER_FILE, initialise_consortium, read
 
 
 def found(
-    home: Path, *, threshold: int | None, witness_quorum: int | None, now: datetime
+    home: Path,
+    *,
+    threshold: int | None,
+    people_per_member: int = 1,
+    witness_quorum: int | None,
+    now: datetime,
 ) -> Charter:
     """Make charter, keys, database and log of a consortium of all approved schools.
 
     Args:
         home: the consortium's; it has an address and no charter.
-        threshold: how many members must sign a plan; None: more than half.
+        threshold: how many members must agree to a plan; None: more than half.
+        people_per_member: how many people of a member must sign for it to agree.
         witness_quorum: how many must cosign the log; None: the usual number.
         now: the time of the log's first entry.
 
@@ -42,6 +48,7 @@ def found(
             name=request.school,
             public_key=request.public_key,
             log_public_key=request.log_public_key,
+            people=request.people,
         )
         for request in requests
         if request is not None
@@ -53,6 +60,7 @@ def found(
         name=address.consortium,
         members=members,
         threshold=threshold or len(members) // 2 + 1,
+        people_per_member=people_per_member,
         witness_quorum=witness_quorum,
         now=now,
     )

@@ -6,6 +6,7 @@ repeated: after an answer that was lost, a restart, or a day in which nobody app
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -38,7 +39,7 @@ from fedtrace.deploy.network.node import (
     connection_to,
     forget,
 )
-from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter import Charter, Person
 from fedtrace.governance.joining import JoinRequest, open_join_request, sign_join_request
 from fedtrace.governance.policy import SchoolPolicy
 from fedtrace.governance.signing import KeySigner
@@ -69,7 +70,14 @@ class Joining(BaseModel):
         return open_join_request(self.request.encode())
 
 
-def join(home: Path, invite: Invite, *, proxy: str | None, now: datetime) -> JoinRequest:
+def join(
+    home: Path,
+    invite: Invite,
+    *,
+    proxy: str | None,
+    people: Sequence[Person] = (),
+    now: datetime,
+) -> JoinRequest:
     """Make keys, pin the consortium's CA, and ask to become a member.
 
     Keys and request of an earlier call with this invite are used again. Nothing is sent before
@@ -79,6 +87,7 @@ def join(home: Path, invite: Invite, *, proxy: str | None, now: datetime) -> Joi
         home: of the school; created when it is not there.
         invite: not expired.
         proxy: ``http://[USER:PASSWORD@]HOST:PORT``, or None.
+        people: who will sign plans for the school.
         now: the time.
 
     Raises:
@@ -90,6 +99,11 @@ def join(home: Path, invite: Invite, *, proxy: str | None, now: datetime) -> Joi
     authority = _fetch_authority(connection, invite)
     earlier = joining_of(home)
     joining = earlier if earlier is not None and earlier.invite == invite else None
+    if joining is not None and people and joining.opened().people != tuple(people):
+        raise NetworkError(
+            "this school has asked already, and named other people or none: who signs for it is "
+            "changed in the next version of the charter, or with a new invite. Nothing was sent"
+        )
     if joining is None:
         _require_unused(connection, authority, invite)  # before anything here is replaced
     home.mkdir(parents=True, exist_ok=True)
@@ -97,7 +111,7 @@ def join(home: Path, invite: Invite, *, proxy: str | None, now: datetime) -> Joi
     if joining is None:
         forget(home)  # Flower never admits a node's key again that was revoked
     node = connect(home, connection, authority)
-    joining = joining or _new(home, invite, keys, node.public_key, now)
+    joining = joining or _new(home, invite, keys, node.public_key, people, now)
     asking = Asking(secret=invite.secret, request=joining.request)
     _post(connection, authority, ASK, asking, Standing)
     return joining.opened()
@@ -182,12 +196,20 @@ def _fetch_authority(connection: Connection, invite: Invite) -> bytes:
     return content
 
 
-def _new(home: Path, invite: Invite, keys: SchoolKeys, node_key: Path, now: datetime) -> Joining:
+def _new(
+    home: Path,
+    invite: Invite,
+    keys: SchoolKeys,
+    node_key: Path,
+    people: Sequence[Person],
+    now: datetime,
+) -> Joining:
     request = JoinRequest(
         school=invite.school,
         authority=invite.authority,
         public_key=keys.public_key,
         log_public_key=keys.log_public_key,
+        people=tuple(people),
         node_key=" ".join(node_key.read_text("ascii").split()[:2]),
         made_at=now.replace(microsecond=0),
     )

@@ -65,14 +65,14 @@ async function readCharter(files, homes) {
   if (charters.some((each) => !same(each, charters[0]))) throw new Failed("input", "the homes have different charters");
   try {
     const charter = JSON.parse(ascii(charters[0]));
-    const members = charter.members.map(({ name, public_key, log_public_key }) => ({
+    const members = charter.members.map(({ name, public_key, log_public_key, people }) => ({
       name, origin: `${charter.consortium}/schools/${name}`, key: base64(log_public_key, "input"),
-      planKey: base64(public_key, "input"),
+      planKeys: (people.length ? people.map((person) => person.public_key) : [public_key]).map((each) => base64(each, "input")),
     }));
     const n = members.length;
     const quorum = charter.witness_quorum || Math.floor((n + Math.floor((n - 1) / 3)) / 2) + 1;
     const log = { origin: charter.log.origin, key: base64(charter.log.public_key, "input") };
-    return { threshold: charter.threshold, members, log, quorum, digest: `sha256:${hex(await sha256(charters[0]))}` };
+    return { threshold: charter.threshold, people: charter.people_per_member, members, log, quorum, digest: `sha256:${hex(await sha256(charters[0]))}` };
   } catch {
     throw new Failed("input", "charter.json is not a charter");
   }

@@ -1,24 +1,25 @@
 // The signed plans (DSSE) that the logs name by digest, and the consortium's log held against them.
 
 const PLAN_TYPE = "application/vnd.fedtrace.plan+json";
-const MOST_SIGNATURES = 1000;
+const MOST_SIGNATURES = 4000;
 
 async function openPlan(bytes, digest, charter) {
   const { payload, payloadType, signatures } = JSON.parse(ascii(bytes));
   if (payloadType !== PLAN_TYPE || signatures.length > MOST_SIGNATURES) throw new Failed("plans.signed", "it is not a signed plan");
   const content = base64(payload, "plans.signed");
   const message = join(utf8.encode(`DSSEv1 ${PLAN_TYPE.length} ${PLAN_TYPE} ${content.length} `), content);
-  const signed = new Set();
-  for (const { sig } of signatures) {
-    const blob = base64(sig, "plans.signed");
-    for (const { name, planKey } of charter.members) {
-      if (!signed.has(name) && blob.length === 64 && (await ed25519(planKey, blob, message))) {
-        signed.add(name);
-        break;
-      }
-    }
+  const blobs = signatures.map(({ sig }) => base64(sig, "plans.signed")).filter((blob) => blob.length === 64);
+  const signedBy = async (key) => {
+    for (const blob of blobs) if (await ed25519(key, blob, message)) return true;
+    return false;
+  };
+  const agreed = [];
+  for (const { name, planKeys } of charter.members) {
+    let people = 0;
+    for (const key of planKeys) people += await signedBy(key);
+    if (people >= charter.people) agreed.push(name);
   }
-  if (signed.size < charter.threshold) throw new Failed("plans.signed", `${signed.size} of ${charter.threshold} members signed it`);
+  if (agreed.length < charter.threshold) throw new Failed("plans.signed", `${agreed.length} of ${charter.threshold} members signed it`);
   if (`sha256:${hex(await sha256(content))}` !== digest) throw new Failed("plans.signed", "it is another plan");
   return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
 }

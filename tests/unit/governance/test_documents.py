@@ -15,6 +15,7 @@ from support.gate import (
     signer,
 )
 
+from fedtrace.governance.agreement import add_agreement
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.document import Document
 from fedtrace.governance.errors import PolicyError, Rejected
@@ -28,7 +29,7 @@ from fedtrace.governance.manifest import (
 )
 from fedtrace.governance.orders import open_order, sign_order
 from fedtrace.governance.plan import load_toml
-from fedtrace.governance.plan_signing import join_plan, open_plan, sign_plan
+from fedtrace.governance.plan_signing import open_plan, sign_plan
 from fedtrace.governance.policy import load_policy_toml, open_policy, sign_policy
 from fedtrace.governance.refusals import RefusalCode
 from fedtrace.governance.signing import SignatureError, verify_envelope
@@ -124,7 +125,7 @@ def test_signed_order_manifest_and_refusal_open_again() -> None:
 
 def test_a_school_joins_a_plan_without_changing_its_digest() -> None:
     plan = plan_with()
-    joined = join_plan(sign_plan(plan, [signer("school-1")]), plan, signer("school-2"))
+    joined = add_agreement(sign_plan(plan, [signer("school-1")]), plan, signer("school-2"))
     opened = open_plan(joined, charter())
     assert opened.signers == ("school-1", "school-2")
     assert opened.digest == plan.digest()
@@ -133,7 +134,7 @@ def test_a_school_joins_a_plan_without_changing_its_digest() -> None:
 def test_nobody_signs_another_plan_than_the_one_they_read() -> None:
     envelope = sign_plan(plan_with({"rounds.count": 19}), [signer("school-1")])
     with pytest.raises(SignatureError, match=plan_with().digest()):
-        join_plan(envelope, plan_with(), signer("school-2"))
+        add_agreement(envelope, plan_with(), signer("school-2"))
 
 
 def test_a_policy_counts_only_with_its_own_schools_signature() -> None:

@@ -79,7 +79,7 @@ def test_a_refusal_fits_its_notice_and_says_its_sentence(code: RefusalCode) -> N
     ("document", "page"),
     [
         (Plan, "plan.md"),
-        (Charter, "plan.md"),
+        (Charter, "charter.md"),
         (SchoolPolicy, "school-policy.md"),
         (RoundOrder, "round-order.md"),
         (Manifest, "round-order.md"),

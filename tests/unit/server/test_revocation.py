@@ -19,7 +19,8 @@ from fedtrace.governance.log.entries import (
     RunClosed,
 )
 from fedtrace.governance.orders import RoundOrder
-from fedtrace.governance.revocation import Revocation, sign_revocation
+from fedtrace.governance.revocation import REVOCATION_TYPE, Revocation
+from fedtrace.governance.signing import sign_envelope
 from fedtrace.server.consortium import PLANS_FOLDER, read_charter
 from fedtrace.server.outcome import JobOutcome
 from fedtrace.server.plans import REVOCATION_FILE, PlanShelf
@@ -35,7 +36,9 @@ def world(tmp_path: Path) -> World:
 def envelope(world: World, signers: int = 2, **changes: str) -> bytes:
     fields = {"consortium": "valley", "plan_digest": world.plan_digest, "reason": "incident"}
     revocation = Revocation.model_validate(fields | changes)
-    return sign_revocation(revocation, list(world.keys.values())[:signers])
+    return sign_envelope(
+        revocation.to_bytes(), REVOCATION_TYPE, list(world.keys.values())[:signers]
+    )
 
 
 def revoke(world: World, content: bytes | None = None) -> None:
@@ -117,7 +120,7 @@ def test_a_job_that_was_broken_off_is_not_taken_up_again(world: World) -> None:
 
 def test_what_is_not_a_revocation_in_force(world: World) -> None:
     for content, sentence in (
-        (envelope(world, signers=1), "1 of the 2 signatures"),
+        (envelope(world, signers=1), "1 of the 2 members"),
         (envelope(world, consortium="elsewhere"), "a revocation of elsewhere, not valley"),
         (envelope(world, plan_digest="sha256:" + "0" * 64), "no plan sha256:0000"),
         (b"{}", "not DSSE JSON"),

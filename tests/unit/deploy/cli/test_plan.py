@@ -95,7 +95,7 @@ def test_schools_sign_one_after_the_other(run: Run, town: Town) -> None:
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("keys/log.pem", "is the key of no member"),
+        ("keys/log.pem", "of nobody who signs for a member"),
         ("keys/vault.key", "not a PEM private key"),
         ("charter.json", "not a PEM private key"),
     ],
@@ -131,7 +131,7 @@ def test_another_plans_envelope_is_left_as_it_is(run: Run, town: Town) -> None:
     before = town.envelope.read_bytes()
     code, sentence = sign(run, town, town.envelope)
     assert (code, town.envelope.read_bytes()) == (2, before)
-    assert "the envelope does not hold the plan sha256:" in sentence
+    assert "what others signed there is not sha256:" in sentence
 
 
 def test_what_is_no_envelope_and_where_no_folder_is(run: Run, town: Town) -> None:

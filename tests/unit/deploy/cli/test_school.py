@@ -151,8 +151,8 @@ def test_plans_that_are_not_accepted(run: Run, town: Town) -> None:
     second = load_keys(town.root / "schools" / "school-2" / "keys").signer
     path = town.root / "other.json"
     for content, code, sentence in (
-        (sign_plan(plan, [stranger]), 3, "0 of the 2 signatures that are needed"),
-        (sign_plan(plan, [member, stranger]), 3, "1 of the 2 signatures that are needed"),
+        (sign_plan(plan, [stranger]), 3, "0 of the 2 members that are needed"),
+        (sign_plan(plan, [member, stranger]), 3, "1 of the 2 members that are needed"),
         (sign_plan(expired, [member, second]), 3, "R03 (plan.valid_until)"),
         (town.plan.read_bytes(), 2, "the envelope is not DSSE JSON"),
         (town.envelope.read_bytes()[:-30], 2, "the envelope is not DSSE JSON"),

@@ -25,7 +25,7 @@ from fedtrace.deploy.enrolment.routes import ASK, AUTHORITY, LOOK, EnrolmentRout
 from fedtrace.deploy.network.address import Address, address_from, read_address, write_address
 from fedtrace.deploy.network.errors import NetworkError
 from fedtrace.deploy.network.provisioning import provision_node, provision_server
-from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter import Charter, Person, Role
 from fedtrace.governance.joining import (
     JoinRequest,
     open_join_request,
@@ -90,7 +90,9 @@ def server(tmp_path: Path, made_server: tuple[bytes, str]) -> Server:
     return Server(home, Desk(home), address, pem, authority)
 
 
-def applicant(directory: Path, authority: str, school: str = "north") -> Applicant:
+def applicant(
+    directory: Path, authority: str, school: str = "north", people: tuple[Person, ...] = ()
+) -> Applicant:
     keys = create_keys(directory / "keys")
     node = provision_node(directory / "network")
     request = JoinRequest(
@@ -98,6 +100,7 @@ def applicant(directory: Path, authority: str, school: str = "north") -> Applica
         authority=authority,
         public_key=keys.public_key,
         log_public_key=keys.log_public_key,
+        people=people,
         node_key=" ".join(node.public_key.read_text().split()[:2]),
         made_at=NOW,
     )
@@ -271,6 +274,22 @@ def test_the_charter_names_the_approved(server: Server, north: Applicant, tmp_pa
     require_name(server.home, "west")
     with pytest.raises(ValueError, match="its name stays"):
         require_name(server.home, "east")
+
+
+def test_the_charter_names_the_people_that_a_school_asked_with(
+    server: Server, tmp_path: Path
+) -> None:
+    roles: tuple[Role, ...] = ("privacy_officer", "it")
+    people = tuple(Person(role=role, public_key=generate_key().public_key) for role in roles)
+    north = applicant(tmp_path / "north", server.authority, people=people)
+    server.ask(north, server.invite("north").secret)
+    server.desk.approve("north", north.request.fingerprint())
+    with pytest.raises(ValueError, match="north has keys of 2 people, 3 must sign"):
+        found(server.home, threshold=None, people_per_member=3, witness_quorum=None, now=NOW)
+    assert not (server.home / "charter.json").exists()
+    charter = found(server.home, threshold=None, people_per_member=2, witness_quorum=None, now=NOW)
+    assert charter.members[0].people == people
+    assert charter.people_per_member == 2
 
 
 def test_the_charter_goes_to_nobody_with_other_keys(
