@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import logging
 import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -33,18 +35,19 @@ from fedtrace.client.school import School, SchoolSettings
 from fedtrace.client.store import SchoolStore
 from fedtrace.client.vault import Vault
 from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CHARTER_FILE, read_charters
 from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
 from fedtrace.governance.facts import Rules
 from fedtrace.governance.ledger import may_move_the_year
 from fedtrace.governance.log.entries import PolicyChanged, SchoolInitialised
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.policy import SchoolPolicy, open_policy, sign_policy
-from fedtrace.governance.signing import SignatureError
+from fedtrace.governance.signing import SignatureError, Signer
 from fedtrace.governance.witnessing import school_origin
 
 logger = logging.getLogger(__name__)
 
-_SETTINGS, _CHARTER, _POLICY = "school.toml", "charter.json", "policy.dsse.json"
+_SETTINGS, POLICY_FILE = "school.toml", "policy.dsse.json"
 
 
 def initialise_school(
@@ -69,8 +72,8 @@ def initialise_school(
     _require_member(charter, policy, keys)
     if (home / _SETTINGS).exists():
         raise FileExistsError(f"{home} is a school's home already")
-    write_private(home / _CHARTER, charter.to_bytes(), replace=True)
-    write_private(home / _POLICY, sign_policy(policy, keys.signer), replace=True)
+    write_private(home / CHARTER_FILE, charter.to_bytes(), replace=True)
+    write_private(home / POLICY_FILE, sign_policy(policy, keys.signer), replace=True)
     log = Log.open(home / "log", origin=school_origin(charter, policy.school), key=keys.log_key)
     try:
         if not len(log):
@@ -97,9 +100,9 @@ def change_policy(home: Path, policy: SchoolPolicy, *, now: datetime) -> None:
         Corrupt: the log is damaged.
         OSError: a file cannot be written; the old policy is in force.
     """
-    _require_home(home)
+    require_home(home)
     keys = load_keys(home / "keys")
-    charter = Charter.from_bytes((home / _CHARTER).read_bytes())
+    charter = read_charters(home).current
     _require_member(charter, policy, keys)
     _require_same_year(home, policy, keys, now)
     log = Log.open(home / "log", origin=school_origin(charter, policy.school), key=keys.log_key)
@@ -107,7 +110,7 @@ def change_policy(home: Path, policy: SchoolPolicy, *, now: datetime) -> None:
         log.append(PolicyChanged(policy_digest=policy.digest()), now=now)
     finally:
         log.close()
-    write_private(home / _POLICY, sign_policy(policy, keys.signer), replace=True)
+    write_private(home / POLICY_FILE, sign_policy(policy, keys.signer), replace=True)
 
 
 def open_school(home: Path) -> School:
@@ -119,15 +122,16 @@ def open_school(home: Path) -> School:
 
     Raises:
         PolicyError: the home has not been made, or its documents contradict each other.
-        Rejected: charter or policy is damaged.
+        Rejected: the policy is damaged.
         Corrupt: the database or the vault is damaged.
         OSError: a file cannot be read.
     """
-    _require_home(home)
+    require_home(home)
     settings = _read_settings(home / _SETTINGS)
-    charter = Charter.from_bytes((home / _CHARTER).read_bytes())
+    charters = read_charters(home)
+    charter = charters.current
     keys = load_keys(home / "keys")
-    policy = _own_policy(home / _POLICY, keys)
+    policy = policy_signed_by(home / POLICY_FILE, [keys.signer])
     _require_member(charter, policy, keys)
     store = SchoolStore(home / "school.db")
     vault = Vault(home / "vault", keys.vault_key)
@@ -165,7 +169,7 @@ def open_school(home: Path) -> School:
         signer=keys.signer,
         vault=vault,
         store=store,
-        plans=PlanFiles(home / "plans", charter),
+        plans=PlanFiles(home / "plans", charters),
         mirror=ConsortiumMirror(home, charter=charter, school=policy.school, key=keys.log_key),
         opened_log=log,
         log_problem=log_problem,
@@ -181,8 +185,8 @@ def own_policy(home: Path) -> SchoolPolicy:
         Rejected: the policy is damaged.
         OSError: a file cannot be read.
     """
-    _require_home(home)
-    return _own_policy(home / _POLICY, load_keys(home / "keys"))
+    require_home(home)
+    return policy_signed_by(home / POLICY_FILE, [load_keys(home / "keys").signer])
 
 
 def school_name(home: Path) -> str:
@@ -199,7 +203,12 @@ def is_home(home: Path) -> bool:
     return (home / _SETTINGS).exists()
 
 
-def _require_home(home: Path) -> None:
+def require_home(home: Path) -> None:
+    """Refuse a folder that is no school's home.
+
+    Raises:
+        PolicyError: it has not been made.
+    """
     if not is_home(home):
         raise PolicyError(
             f"{home} is not a school's home: there is no {_SETTINGS} in it. Check the path, or "
@@ -211,7 +220,7 @@ def _require_same_year(home: Path, policy: SchoolPolicy, keys: SchoolKeys, now: 
     """Refuse a policy under which what was spent in this student-year would not count."""
     after = policy.student_year_first_month
     try:
-        before = _own_policy(home / _POLICY, keys).student_year_first_month
+        before = policy_signed_by(home / POLICY_FILE, [keys.signer]).student_year_first_month
     except (PolicyError, Rejected, OSError):
         before = None  # it is damaged, and being replaced
     store = SchoolStore(home / "school.db")
@@ -226,16 +235,25 @@ def _require_same_year(home: Path, policy: SchoolPolicy, keys: SchoolKeys, now: 
         store.close()
 
 
-def _own_policy(path: Path, keys: SchoolKeys) -> SchoolPolicy:
+def policy_signed_by(path: Path, signers: Sequence[Signer]) -> SchoolPolicy:
     """The bounds as this school signed them; anybody can write a file, only it can sign.
 
+    Args:
+        path: the policy's file.
+        signers: the school's keys, one of which signed it; at least one.
+
     Raises:
-        PolicyError: this home's key did not sign them.
-        Rejected: they are damaged.
+        PolicyError: none of them did.
+        Rejected: the bounds are damaged.
         OSError: the file cannot be read.
     """
+    *others, last = signers
+    envelope = path.read_bytes()
+    for signer in others:
+        with suppress(SignatureError):
+            return open_policy(envelope, signer.public_key)
     try:
-        return open_policy(path.read_bytes(), keys.public_key)
+        return open_policy(envelope, last.public_key)
     except SignatureError as error:
         raise PolicyError(
             f"{path.name} does not carry this school's signature ({error}): somebody changed it. "

@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fedtrace.client.files import require_private, write_private
 from fedtrace.client.sealing import SCHOOL_KEY_BYTES
-from fedtrace.governance.signing import KeySigner, PublicKey, Signer, generate_key
+from fedtrace.governance.signing import KeySigner, PublicKey, generate_key
 
 _SIGNER, _LOG, _VAULT = "school.pem", "log.pem", "vault.key"
+_NEXT = "school.next.pem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class SchoolKeys:
         vault_key: 32 bytes that wrap the students' data keys.
     """
 
-    signer: Signer
+    signer: KeySigner
     log_key: Ed25519PrivateKey
     vault_key: bytes
 
@@ -104,3 +105,56 @@ def load_keys(directory: Path) -> SchoolKeys:
     except ValueError as error:
         raise ValueError(f"{_SIGNER}: {error}") from error
     return SchoolKeys(signer=signer, log_key=log_key, vault_key=vault_key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextKey:
+    """The key that will sign for the school's machine once a charter names it.
+
+    Attributes:
+        directory: the school's keys.
+        signer: signs with it.
+    """
+
+    directory: Path
+    signer: KeySigner
+
+    @classmethod
+    def make(cls, directory: Path) -> NextKey:
+        """The next key, made if there is none yet.
+
+        Raises:
+            PermissionError, ValueError, OSError: as `load_keys`.
+        """
+        found = cls.find(directory)
+        if found is None:
+            signer = generate_key()
+            write_private(directory / _NEXT, signer.to_pem())
+            found = cls(directory=directory, signer=signer)
+        return found
+
+    @classmethod
+    def find(cls, directory: Path) -> NextKey | None:
+        """The next key; None where none was made.
+
+        Raises:
+            PermissionError, ValueError, OSError: as `load_keys`.
+        """
+        path = directory / _NEXT
+        if not path.exists():
+            return None
+        require_private(path)
+        try:
+            signer = KeySigner.from_pem(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{_NEXT}: {error}") from error
+        return cls(directory=directory, signer=signer)
+
+    def take_over(self) -> None:
+        """Be the school's key from now on; the one before is destroyed.
+
+        Raises:
+            OSError: nothing has changed.
+        """
+        write_private(self.directory / _SIGNER, self.signer.to_pem(), replace=True)
+        (self.directory / _NEXT).unlink()

@@ -26,6 +26,8 @@ from fedtrace.governance.ledger import LedgerEntry, PrivacyEvent
 from fedtrace.governance.log.checkpoint import LogCheckpoint, open_checkpoint
 from fedtrace.governance.log.cosignature import Ed25519Cosigner
 from fedtrace.governance.log.entries import (
+    CharterAdopted,
+    CharterChanged,
     Entry,
     PlanActivated,
     PlanRevoked,
@@ -61,6 +63,7 @@ class ConsortiumMirror:
         self, home: Path, *, charter: Charter, school: str, key: Ed25519PrivateKey
     ) -> None:
         self._home, self._charter, self._school = home, charter, school
+        self._charter_digest = charter.digest()
         self._policy = consortium_policy(charter)
         self._cosigner = Ed25519Cosigner(school_origin(charter, school), key)
         self._witness = Witness(
@@ -126,6 +129,7 @@ class ConsortiumMirror:
         answered = {_which(entry.event) for entry in ledger}
         return LogView(
             forked=bool(evidence_files(self._home)),
+            other_charter=knows.charter not in (None, self._charter_digest),
             rolled_back=not knows.answered <= answered,
             witnessed=opened is not None and self._is_witnessed(note, opened),
             plan_activated=order.plan_digest in knows.plans,
@@ -271,6 +275,7 @@ class _Knowledge:
     """What the entries say, as far as a decision needs it.
 
     Attributes:
+        charter: digest of its newest version; None where the entries do not tell.
         plans: digests of activated plans.
         revoked: of those that were taken back.
         opened: digest of an order -> index of the last entry that tells of it.
@@ -279,6 +284,7 @@ class _Knowledge:
     """
 
     def __init__(self, school: str) -> None:
+        self.charter: str | None = None
         self.plans: set[str] = set()
         self.revoked: set[str] = set()
         self.opened: dict[str, int] = {}
@@ -288,7 +294,9 @@ class _Knowledge:
 
     def take(self, index: int, entry: Entry) -> None:
         """Learn one entry."""
-        if isinstance(entry, PlanActivated):
+        if isinstance(entry, CharterAdopted | CharterChanged):
+            self.charter = entry.charter_digest
+        elif isinstance(entry, PlanActivated):
             self.plans.add(entry.plan_digest)
         elif isinstance(entry, PlanRevoked):
             self.revoked.add(entry.plan_digest)

@@ -8,9 +8,9 @@ from pathlib import Path
 from fedtrace.client.files import write_private
 from fedtrace.client.ingest.catalogue import Catalogue, load_catalogue
 from fedtrace.governance.canonical import digest
-from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Corrupt
-from fedtrace.governance.plan_signing import SignedPlan, open_plan
+from fedtrace.governance.plan_signing import SignedPlan, open_past_plan, open_plan
 from fedtrace.governance.refusals import RefusalCode, Refused
 
 _PLAN, _CATALOGUE = "plan.dsse.json", "catalogue.json"
@@ -21,12 +21,12 @@ class PlanFiles:
 
     Args:
         directory: the ``plans`` folder.
-        charter: whose members' signatures count.
+        charters: whose members' signatures count, and counted.
     """
 
-    def __init__(self, directory: Path, charter: Charter) -> None:
+    def __init__(self, directory: Path, charters: CharterHistory) -> None:
         self._directory = directory
-        self._charter = charter
+        self._charters = charters
         self._verified: dict[str, tuple[bytes, SignedPlan]] = {}
 
     def keep(self, envelope: bytes, catalogue: bytes, *, school: str, now: datetime) -> SignedPlan:
@@ -38,7 +38,7 @@ class PlanFiles:
             ValueError: the catalogue is not the plan's, or the school is not a member of it.
             OSError: it cannot be written.
         """
-        signed = open_plan(envelope, self._charter)
+        signed = open_plan(envelope, self._charters.current)
         if now >= signed.plan.valid_until:
             raise Refused(RefusalCode.R03)
         data = signed.plan.data
@@ -62,17 +62,21 @@ class PlanFiles:
             Rejected: the file is not a plan.
             Corrupt: the file is gone or holds another plan.
         """
-        try:
-            envelope = (self._place(plan_digest) / _PLAN).read_bytes()
-        except FileNotFoundError as error:
-            raise Corrupt(f"the file of the accepted plan {plan_digest} is gone") from error
+        envelope = self._envelope(plan_digest)
         before, signed = self._verified.get(plan_digest, (None, None))
         if signed is None or before != envelope:
-            signed = open_plan(envelope, self._charter)
+            signed = open_plan(envelope, self._charters.current)
             self._verified[plan_digest] = (envelope, signed)
-        if signed.digest != plan_digest:
-            raise Corrupt(f"the file of the plan {plan_digest} holds another plan")
-        return signed
+        return _named(signed, plan_digest)
+
+    def read_past(self, plan_digest: str) -> SignedPlan:
+        """A plan that was accepted, for what happened under it: a later charter undoes nothing.
+
+        Raises:
+            Refused: R01, under no version of the charter do its signatures reach the threshold.
+            Rejected, Corrupt: as `read`.
+        """
+        return _named(open_past_plan(self._envelope(plan_digest), self._charters), plan_digest)
 
     def catalogue(self, plan_digest: str) -> Catalogue:
         """The skill catalogue of an accepted plan.
@@ -83,5 +87,17 @@ class PlanFiles:
         """
         return load_catalogue((self._place(plan_digest) / _CATALOGUE).read_bytes())
 
+    def _envelope(self, plan_digest: str) -> bytes:
+        try:
+            return (self._place(plan_digest) / _PLAN).read_bytes()
+        except FileNotFoundError as error:
+            raise Corrupt(f"the file of the accepted plan {plan_digest} is gone") from error
+
     def _place(self, plan_digest: str) -> Path:
         return self._directory / plan_digest.replace(":", "-")
+
+
+def _named(signed: SignedPlan, plan_digest: str) -> SignedPlan:
+    if signed.digest != plan_digest:
+        raise Corrupt(f"the file of the plan {plan_digest} holds another plan")
+    return signed

@@ -110,7 +110,7 @@ def due(school: School, *, now: datetime) -> Due:
     over, unreadable = [], 0
     for cohort in school.vault.cohorts.kept():
         try:
-            plan = school.plans.read(cohort.plan_digest).plan
+            plan = school.plans.read_past(cohort.plan_digest).plan
         except (Corrupt, Rejected, Refused, OSError):
             unreadable += 1
             continue

@@ -335,7 +335,7 @@ class School:
         used = {event.plan_digest for event in spent(ledger, year)}
         accepted = {plan.digest for plan in self.store.plans()}
         others = [
-            self.plans.read(plan_digest).plan.privacy
+            self.plans.read_past(plan_digest).plan.privacy
             for plan_digest in sorted(used & accepted - {signed.digest})
         ]
         return frozenset((each.epsilon_student_year, each.delta) for each in others)

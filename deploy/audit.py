@@ -12,19 +12,20 @@ from pathlib import Path
 
 from fedtrace.client.mirror import MIRROR_FOLDER
 from fedtrace.deploy.log_homes import (
-    CHARTER,
     LogHome,
     find_homes,
-    read_charter,
+    read_history,
     read_plans,
     read_stored,
 )
 from fedtrace.deploy.witness_checks import check_forks, check_mirrors, check_witnesses
 from fedtrace.governance.charter import Charter
-from fedtrace.governance.errors import Corrupt, Rejected
+from fedtrace.governance.charter_history import CharterHistory
+from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.log.charters import CHARTER_KINDS, check_charters, in_force
 from fedtrace.governance.log.checkpoint import parse_checkpoint
 from fedtrace.governance.log.crosscheck import crosscheck
-from fedtrace.governance.log.entries import CharterAdopted, LoggedEntry, SchoolInitialised
+from fedtrace.governance.log.entries import Entry, LoggedEntry
 from fedtrace.governance.log.note import NoteError, parse_note
 from fedtrace.governance.log.plans import KINDS, check_plans, named_plans
 from fedtrace.governance.log.storage import CHECKPOINT
@@ -71,7 +72,7 @@ class Verdict:
         entries: number of entries that were verified, of all logs.
         log_bytes: size of all entries.
         logs: each log and what it says.
-        charter: whose keys were used; None where there is none to read.
+        charters: whose keys were used; None where there is none to read.
     """
 
     lines: tuple[Line, ...]
@@ -79,7 +80,7 @@ class Verdict:
     entries: int
     log_bytes: int
     logs: tuple[FoundLog, ...] = ()
-    charter: Charter | None = None
+    charters: CharterHistory | None = None
 
 
 def verify_path(path: Path) -> Verdict:
@@ -91,21 +92,22 @@ def verify_path(path: Path) -> Verdict:
     """
     try:
         homes, together = find_homes(path)
-        charter = read_charter(homes)
-    except (ValueError, Rejected, Corrupt, OSError) as error:
+        charters = read_history(homes)
+    except (ValueError, Corrupt, OSError) as error:
         lines = [unreadable(error)]
         return Verdict(lines=tuple(lines), exit_code=exit_code(lines), entries=0, log_bytes=0)
     # The consortium's log first: while a round is running, what it knows was sent before.
-    found = [verify_home(home, charter) for home in homes]
-    lines = [_compare_charter(charter, found), *_merge([each.lines for each in found])]
+    found = [verify_home(home, charters) for home in homes]
+    charter = charters.current
+    lines = [compare_charters(charters, found), *_merge([each.lines for each in found])]
     if together:
         lines += _compare_members(charter, found)
     if exit_code(lines) < 2:
-        lines += _compare_witnesses(found, charter)
+        lines += _compare_witnesses(found, charters)
         consortium = next((each.entries for each in found if each.is_consortium), None)
         schools = {each.school: each.entries for each in found if each.school is not None}
-        lines += crosscheck(consortium, schools, charter=charter, epsilon=epsilon)
-        lines += compare_plans(found, charter, whole=together)
+        lines += crosscheck(consortium, schools, charters=charters, epsilon=epsilon)
+        lines += compare_plans(found, charters, whole=together)
     else:
         sentence = f"The logs were not compared, because of what is said above. {_NEXT_STEP}"
         lines.append(Line(status="FAIL", check="crosscheck", sentence=sentence))
@@ -115,11 +117,11 @@ def verify_path(path: Path) -> Verdict:
         entries=sum(len(each.entries) for each in found),
         log_bytes=sum(each.entry_bytes for each in found),
         logs=tuple(found),
-        charter=charter,
+        charters=charters,
     )
 
 
-def verify_home(home: LogHome, charter: Charter) -> FoundLog:
+def verify_home(home: LogHome, charters: CharterHistory) -> FoundLog:
     """Read and verify one log; whose it is, it says itself, and its key must prove it."""
     try:
         stored = read_stored(home.log)
@@ -133,11 +135,11 @@ def verify_home(home: LogHome, charter: Charter) -> FoundLog:
     except (ValueError, Corrupt, OSError) as error:
         return FoundLog(school=None, is_consortium=False, lines=(unreadable(error),))
     school = None
+    charter = charters.current
     name, public_key = "the consortium's log", charter.log.public_key
     if origin != charter.log.origin:
-        member = next(
-            (m for m in charter.members if school_origin(charter, m.name) == origin), None
-        )
+        members = charters.ever_members().values()
+        member = next((m for m in members if school_origin(charter, m.name) == origin), None)
         if member is None:
             sentence = f"The log in {home.log} is of nobody that the charter names."
             line = Line(status="FAIL", check="checkpoint.origin", sentence=sentence)
@@ -166,30 +168,30 @@ def verify_home(home: LogHome, charter: Charter) -> FoundLog:
     )
 
 
-def _compare_charter(charter: Charter, found: Sequence[FoundLog]) -> Line:
-    """Every log was started under the charter whose keys were used here."""
-    digest = charter.digest()
-    for each in found:
-        for logged in each.entries:
-            if logged.kind not in (CharterAdopted, SchoolInitialised):
-                continue
-            entry = logged.entry
-            if isinstance(entry, CharterAdopted | SchoolInitialised):
-                if entry.charter_digest == digest:
-                    continue
-                sentence = (
-                    f"The log of {each.school or 'the consortium'} was started under another "
-                    f"charter than the one that lies here, {digest}. {_NEXT_STEP}"
-                )
-                return Line(status="FAIL", check="charter", sentence=sentence)
-    sentence = (
-        f"The keys are those of charter {digest} of {charter.consortium}, with "
-        f"{len(charter.members)} members. Compare it with the one that your school has."
+def compare_charters(charters: CharterHistory, found: Sequence[FoundLog]) -> Line:
+    """The versions of the charter that lie here, and what the logs tell of them."""
+    consortium = next((each for each in found if each.is_consortium), None)
+    return check_charters(
+        charters,
+        None if consortium is None else _charter_entries(consortium.entries),
+        {each.school: _charter_entries(each.entries) for each in found if each.school is not None},
+        copied=_is_copy(consortium),
     )
-    return Line(status="PASS", check="charter", sentence=sentence)
 
 
-def compare_plans(found: Sequence[FoundLog], charter: Charter, *, whole: bool) -> Iterator[Line]:
+def _charter_entries(entries: Sequence[LoggedEntry]) -> list[Entry]:
+    return [each.entry for each in entries if each.kind in CHARTER_KINDS]
+
+
+def _is_copy(consortium: FoundLog | None) -> bool:
+    """Whether the consortium's log is a school's copy of it."""
+    home = None if consortium is None else consortium.home
+    return home is not None and home.log.name == MIRROR_FOLDER
+
+
+def compare_plans(
+    found: Sequence[FoundLog], charters: CharterHistory, *, whole: bool
+) -> Iterator[Line]:
     """The signed plans that lie beside the logs, and the logs held against them."""
     logs = {
         each.school: [logged.entry for logged in each.entries if logged.kind in KINDS]
@@ -206,18 +208,17 @@ def compare_plans(found: Sequence[FoundLog], charter: Charter, *, whole: bool) -
         return
     consortium = logs.pop(None, None)
     schools = {school: entries for school, entries in logs.items() if school is not None}
-    places = [each.home.log.name for each in found if each.is_consortium and each.home]
     yield from check_plans(
         consortium,
         schools,
         envelopes,
-        charter=charter,
+        charters=charters,
         whole=whole,
-        copied=MIRROR_FOLDER in places,
+        copied=any(_is_copy(each) for each in found if each.is_consortium),
     )
 
 
-def _compare_witnesses(found: Sequence[FoundLog], charter: Charter) -> Iterator[Line]:
+def _compare_witnesses(found: Sequence[FoundLog], charters: CharterHistory) -> Iterator[Line]:
     """What the members saw of the consortium's log agrees with what is here."""
     consortium = next((each for each in found if each.is_consortium), None)
     homes = {
@@ -226,10 +227,14 @@ def _compare_witnesses(found: Sequence[FoundLog], charter: Charter) -> Iterator[
         if each.school is not None and each.home is not None
     }
     if consortium is not None and consortium.home is not None:
-        if consortium.home.log.name != MIRROR_FOLDER:
-            yield check_witnesses(consortium.home.log, consortium.stored, charter)
+        if not _is_copy(consortium):
+            yield check_witnesses(
+                consortium.home.log,
+                consortium.stored,
+                lambda size: in_force(charters, _charter_entries(consortium.entries[:size])),
+            )
         yield from check_mirrors(homes, consortium.stored)
-    yield from check_forks(homes, charter)
+    yield from check_forks(homes, charters.current)
 
 
 def _compare_members(charter: Charter, found: Sequence[FoundLog]) -> Iterator[Line]:
@@ -268,8 +273,6 @@ def unreadable(error: Exception) -> Line:
     """What cannot be read, and what to do about it."""
     if isinstance(error, OSError):
         sentence = f"{error.filename or 'A file'} cannot be read: {error.strerror}."
-    elif isinstance(error, Rejected):
-        sentence = f"{CHARTER} is not a charter: {error.sentence}. {_NEXT_STEP}"
     elif isinstance(error, Corrupt):
         sentence = f"{error}. {_NEXT_STEP}"
     else:

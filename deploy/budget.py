@@ -153,7 +153,7 @@ def school_budget(school: School, *, now: datetime) -> SchoolBudget:
     budgets, rounds = [this_year], []
     for accepted in school.store.plans():
         try:
-            plan = school.plans.read(accepted.digest).plan
+            plan = school.plans.read_past(accepted.digest).plan
         except (Corrupt, Rejected, Refused, OSError):
             continue  # `fedtrace school status` says what to do about it
         already = spent_by_plan(ledger, accepted.digest)

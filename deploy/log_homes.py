@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedtrace.client.mirror import MIRROR_FOLDER
-from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CHARTER_FILE as CHARTER
+from fedtrace.governance.charter_history import CharterHistory, read_charters
 from fedtrace.governance.log.checkpoint import parse_checkpoint
 from fedtrace.governance.log.note import NOTE_LIMIT_BYTES, parse_note
 from fedtrace.governance.log.storage import (
@@ -25,7 +26,6 @@ from fedtrace.governance.log.storage import (
 from fedtrace.governance.log.tiles import read_tiles
 from fedtrace.governance.signing import ENVELOPE_LIMIT_BYTES
 
-CHARTER = "charter.json"
 TILES = "tile"
 PLANS, PLAN_FILE = "plans", "plan.dsse.json"
 
@@ -80,29 +80,29 @@ def find_homes(path: Path) -> tuple[list[LogHome], bool]:
     raise ValueError(f"There is no log at {path}: {_WHERE_TO_LOOK}.")
 
 
-def read_charter(homes: Sequence[LogHome]) -> Charter:
-    """The one charter of all homes.
+def read_history(homes: Sequence[LogHome]) -> CharterHistory:
+    """The charter of all homes, in all its versions; a home may not have heard of the last ones.
 
     Raises:
-        ValueError: one is missing, or they differ.
-        Rejected: it is not a charter.
+        ValueError: one is missing or not a charter, nobody agreed to a version, or they differ.
         Corrupt, OSError: it cannot be read.
     """
-    charters = set()
-    for home in homes:
-        charter = read_limited(home.charter, Charter.limit_bytes)
-        if charter is None:
+    histories = []
+    for folder in dict.fromkeys(home.charter.parent for home in homes):
+        try:
+            histories.append(read_charters(folder))
+        except FileNotFoundError as error:
             raise ValueError(
-                f"{home.charter} is missing: without a charter nobody knows whose keys count. "
+                f"{folder / CHARTER} is missing: without a charter nobody knows whose keys count. "
                 "Ask whoever gave you this folder for it."
-            )
-        charters.add(charter)
-    if len(charters) > 1:
+            ) from error
+    longest = max(histories, key=lambda each: len(each.versions))
+    if any(each.versions != longest.versions[: len(each.versions)] for each in histories):
         raise ValueError(
             "The homes have different charters, so their logs cannot be compared. Ask which one "
             "the schools signed."
         )
-    return Charter.from_bytes(charters.pop())
+    return longest
 
 
 def read_stored(directory: Path) -> StoredLog:

@@ -12,17 +12,17 @@ from pathlib import Path
 
 from fedtrace.client.mirror import EVIDENCE_FOLDER, evidence_files
 from fedtrace.deploy.log_homes import (
-    CHARTER,
     PLAN_FILE,
     PLANS,
     LogHome,
     find_homes,
-    read_charter,
     read_cosigned,
+    read_history,
     read_plans,
     read_stored,
 )
 from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.checkpoint import LogCheckpoint, parse_checkpoint
 from fedtrace.governance.log.entries import decode_entry
@@ -160,19 +160,19 @@ def export_logs(path: Path, to: Path) -> int:
         Corrupt: a log is not whole; nothing was written.
     """
     homes, _ = find_homes(path)
-    charter = read_charter(homes)
-    logs = [(home, _read_home(home, charter)) for home in homes]
+    charters = read_history(homes)
+    logs = [(home, _read_home(home, charters)) for home in homes]
     to.mkdir(parents=True)
     if len(logs) == 1:
         _write(logs[0][1], to)
         _write_plans(*logs[0], to)
-        (to / CHARTER).write_bytes(charter.to_bytes())
+        _write_charters(charters, to)
     else:
         for home, log in logs:
             folder = to / home.charter.parent.relative_to(path)
             _write(log, folder / home.log.name)
             _write_plans(home, log, folder)
-            (folder / CHARTER).write_bytes(charter.to_bytes())
+            _write_charters(charters, folder)
             for proof in evidence_files(home.charter.parent):
                 (folder / EVIDENCE_FOLDER).mkdir(exist_ok=True)
                 shutil.copyfile(proof, folder / EVIDENCE_FOLDER / proof.name)
@@ -190,6 +190,12 @@ def _write(log: OneLog, to: Path) -> None:
     if log.cosigned is not None:
         (to / COSIGNED).write_bytes(log.cosigned[0])
     (to / CHECKPOINT).write_bytes(note)
+
+
+def _write_charters(charters: CharterHistory, to: Path) -> None:
+    for name, content in charters.files():
+        (to / name).parent.mkdir(exist_ok=True)
+        (to / name).write_bytes(content)
 
 
 def _write_plans(home: LogHome, log: OneLog, to: Path) -> None:
@@ -216,10 +222,10 @@ def read_one_log(path: Path) -> OneLog:
     homes = homes[-1:] if not together else homes  # of a school's home, its own log
     if len(homes) != 1:
         raise ValueError(f"{path} holds several logs: name one home, such as {path / 'consortium'}")
-    return _read_home(homes[0], read_charter(homes))
+    return _read_home(homes[0], read_history(homes))
 
 
-def _read_home(home: LogHome, charter: Charter) -> OneLog:
+def _read_home(home: LogHome, charters: CharterHistory) -> OneLog:
     """One log, verified.
 
     Raises:
@@ -232,6 +238,14 @@ def _read_home(home: LogHome, charter: Charter) -> OneLog:
         origin = parse_checkpoint(parse_note(stored.checkpoint)[0]).origin
     except NoteError as error:
         raise Corrupt(f"the checkpoint in {home.log} cannot be believed: {error}") from error
+    charter = next(  # a member that left is in an earlier version only
+        (
+            each
+            for each in reversed(charters.versions)
+            if any(school_origin(each, member.name) == origin for member in each.members)
+        ),
+        charters.current,
+    )
     policy = charter_trust(charter, origin)
     consortium = origin == charter.log.origin
     member = next((m for m in charter.members if school_origin(charter, m.name) == origin), None)

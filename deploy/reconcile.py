@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from fedtrace.deploy.audit import FoundLog, compare_plans, unreadable, verify_home
-from fedtrace.deploy.log_homes import find_homes, read_charter
-from fedtrace.governance.errors import Corrupt, Rejected
+from fedtrace.deploy.audit import FoundLog, compare_charters, compare_plans, unreadable, verify_home
+from fedtrace.deploy.log_homes import find_homes, read_history
+from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.crosscheck import crosscheck
 from fedtrace.governance.log.entries import (
     Entry,
@@ -76,10 +76,10 @@ def reconcile(paths: Sequence[Path]) -> Reconciliation:
     """
     try:
         homes = [home for path in paths for home in find_homes(path)[0]]
-        charter = read_charter(homes)
-    except (ValueError, Rejected, Corrupt, OSError) as error:
+        charters = read_history(homes)
+    except (ValueError, Corrupt, OSError) as error:
         return _of([unreadable(error)])
-    found = [verify_home(home, charter) for home in homes]
+    found = [verify_home(home, charters) for home in homes]
     problems = [line for each in found for line in each.lines if line.status != "PASS"]
     if exit_code(problems) == 2:
         return _of(problems)
@@ -91,10 +91,11 @@ def reconcile(paths: Sequence[Path]) -> Reconciliation:
         sentence = f"Name a path with {missing} too: there is nothing here to hold it against."
         lines.append(Line(status="FAIL", check="input", sentence=sentence))
         return _of(lines)
+    lines.append(compare_charters(charters, [ours, *schools.values()]))
     lines += _sums(ours.entries, schools)
     theirs = {school: each.entries for school, each in schools.items()}
-    lines += crosscheck(ours.entries, theirs, charter=charter, epsilon=epsilon)
-    lines += compare_plans([ours, *schools.values()], charter, whole=False)
+    lines += crosscheck(ours.entries, theirs, charters=charters, epsilon=epsilon)
+    lines += compare_plans([ours, *schools.values()], charters, whole=False)
     return _of(lines)
 
 

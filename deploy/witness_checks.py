@@ -9,32 +9,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fedtrace.client.mirror import MIRROR_FOLDER, evidence_files, read_evidence
 from fedtrace.deploy.log_homes import read_cosigned, read_stored
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
+from fedtrace.governance.log.checkpoint import parse_checkpoint
 from fedtrace.governance.log.evidence import require_fork
 from fedtrace.governance.log.merkle import ProofError, root_of
-from fedtrace.governance.log.note import NoteError
+from fedtrace.governance.log.note import NoteError, parse_note
 from fedtrace.governance.log.verify import Line
 from fedtrace.governance.witnessing import consortium_policy, tolerated_liars, witness_quorum
 
 _KEEP = "Keep both as they are, and tell the privacy officer and the other members."
 
 
-def check_witnesses(log: Path, lines: Sequence[bytes], charter: Charter) -> Line:
+def check_witnesses(
+    log: Path, lines: Sequence[bytes], charter_at: Callable[[int], Charter]
+) -> Line:
     """A quorum has cosigned the consortium's log; total.
 
     Args:
         log: its folder.
         lines: its signed entries, verified.
-        charter: whose cosignatures count.
+        charter_at: the version of the charter after so many entries: whose cosignatures count.
     """
+    charter = charter_at(len(lines))
     try:
         note = read_cosigned(log)
+        if note is not None:
+            charter = charter_at(parse_checkpoint(parse_note(note)[0]).size)
         seen = None if note is None else consortium_policy(charter).seen(note)
     except NoteError as error:
         sentence = f"The cosigned checkpoint of the consortium's log cannot be believed: {error}."

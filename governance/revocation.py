@@ -13,8 +13,10 @@ from typing import ClassVar, Literal
 
 from fedtrace.governance.agreement import require_agreement
 from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.document import Digest, Document, Name
 from fedtrace.governance.errors import Rejected
+from fedtrace.governance.signing import SignatureError
 
 REVOCATION_TYPE = "application/vnd.fedtrace.plan-revocation+json"
 """What a revocation's envelope says it holds."""
@@ -61,6 +63,21 @@ class SignedRevocation:
 
     revocation: Revocation
     signers: tuple[str, ...]
+
+
+def open_past_revocation(envelope: bytes, charters: CharterHistory) -> SignedRevocation:
+    """Verify and decode a revocation that was in force once, under any version of the charter.
+
+    Raises:
+        SignatureError: under none did enough members agree to it.
+        Rejected: as `open_revocation`.
+    """
+    for charter in reversed(charters.versions[1:]):
+        try:
+            return open_revocation(envelope, charter)
+        except SignatureError:
+            continue
+    return open_revocation(envelope, charters.versions[0])
 
 
 def open_revocation(envelope: bytes, charter: Charter) -> SignedRevocation:

@@ -80,6 +80,8 @@ class LogView:
 
     Attributes:
         forked: the log's key signed two histories; the proof is kept in the school's home.
+        other_charter: the newest version of the charter in the log is not the one that this school
+            goes by.
         rolled_back: the log tells of answers by this school that its own ledger does not know: it
             was restored from an older copy, and has forgotten what it spent.
         witnessed: the order came with a checkpoint that a quorum cosigned, this school among it,
@@ -91,6 +93,7 @@ class LogView:
     """
 
     forked: bool = False
+    other_charter: bool = False
     rolled_back: bool = False
     witnessed: bool = False
     plan_activated: bool = False
@@ -104,13 +107,15 @@ NOTHING_SEEN = LogView()
 
 
 def require_log(view: LogView) -> None:
-    """R02, R20: the order stands in a log that has one history, seen by enough witnesses.
+    """R01, R02, R20: the order stands in a log that has one history, seen by enough witnesses.
 
     Raises:
         Refused: it does not.
     """
     if view.forked:
         raise Refused(RefusalCode.R02, "log.fork")
+    if view.other_charter:
+        raise Refused(RefusalCode.R01, "charter.version")
     if view.rolled_back:
         raise Refused(RefusalCode.R20, "node.rollback")
     if not view.plan_activated:

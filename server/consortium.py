@@ -25,8 +25,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import Field
 
 from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member
+from fedtrace.governance.charter_history import CHARTER_FILE, CharterHistory, read_charters
 from fedtrace.governance.document import Section
-from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
+from fedtrace.governance.errors import Corrupt, PolicyError
 from fedtrace.governance.ledger import Accountant
 from fedtrace.governance.log.entries import (
     CharterAdopted,
@@ -50,7 +51,6 @@ from fedtrace.server.store import DATABASE_VARIABLE, ConsortiumStore
 logger = logging.getLogger(__name__)
 
 SETTINGS_FILE = "consortium.toml"
-CHARTER_FILE = "charter.json"
 DATABASE_FILE = "consortium.db"
 AGGREGATOR_KEY_FILE = "keys/aggregator.pem"
 LOG_KEY_FILE = "keys/log.pem"
@@ -76,7 +76,7 @@ class Consortium:
 
     Attributes:
         home: the directory.
-        charter: the root of trust.
+        charters: the root of trust, in all its versions.
         settings: ``consortium.toml``.
         aggregator: signs orders and records.
         store: the database.
@@ -88,7 +88,7 @@ class Consortium:
     """
 
     home: Path
-    charter: Charter
+    charters: CharterHistory
     settings: Settings
     aggregator: Signer
     store: ConsortiumStore
@@ -97,6 +97,11 @@ class Consortium:
     registry: ModelRegistry
     accountant: Accountant
     entropy: Callable[[int], bytes]
+
+    @property
+    def charter(self) -> Charter:
+        """The version in force."""
+        return self.charters.current
 
     def publish_staged(self) -> None:
         """Bring the log up to what the database has decided.
@@ -141,7 +146,7 @@ class Consortium:
         Raises:
             Corrupt: what is kept as its revocation is none.
         """
-        signed = self.plans.revocation(plan_digest, self.charter)
+        signed = self.plans.revocation(plan_digest, self.charters)
         if signed is None:
             return None
         self.publish_staged()
@@ -231,7 +236,8 @@ def open_consortium(
         Corrupt: database or log contradict themselves or each other.
         OSError: a file is missing, or another process has the log open.
     """
-    settings, charter = _settings(home), read_charter(home)
+    settings, charters = _settings(home), read_charters(home)
+    charter = charters.current
     aggregator = _signer(home / AGGREGATOR_KEY_FILE)
     if aggregator.public_key != charter.aggregator.public_key:
         raise PolicyError(f"{AGGREGATOR_KEY_FILE} is not the aggregator's key in the charter")
@@ -258,7 +264,7 @@ def open_consortium(
         raise
     return Consortium(
         home=home,
-        charter=charter,
+        charters=charters,
         settings=settings,
         aggregator=aggregator,
         store=store,
@@ -280,14 +286,15 @@ def find_plan(home: Path, named: str) -> SignedPlan:
 
     Raises:
         PolicyError: there is none, or several have the name.
+        Refused: R01, too few members of the charter in force agreed to it: they sign it again.
         Corrupt: a plan is not what its folder says.
         OSError: a file cannot be read.
     """
-    shelf, charter = PlanShelf(home / PLANS_FOLDER), read_charter(home)
-    plans = [shelf.open(digest, charter) for digest in shelf.digests()]
+    shelf, charters = PlanShelf(home / PLANS_FOLDER), read_charters(home)
+    plans = [shelf.open_past(digest, charters) for digest in shelf.digests()]
     found = [signed for signed in plans if named in (signed.digest, signed.plan.name)]
     if len(found) == 1:
-        return found[0]
+        return shelf.open(found[0].digest, charters.current)
     there = ", ".join(f"{signed.plan.name} ({signed.digest})" for signed in plans) or "none"
     what = "several plans are" if found else "no active plan is"
     raise PolicyError(f"{what} called {named}; active here: {there}")
@@ -301,16 +308,12 @@ def _settings(home: Path) -> Settings:
 
 
 def read_charter(home: Path) -> Charter:
-    """The charter of a consortium's home.
+    """The version of a consortium's charter that is in force.
 
     Raises:
-        PolicyError: it is damaged.
-        OSError: it cannot be read.
+        PolicyError, Corrupt, OSError: as `read_charters`.
     """
-    try:
-        return Charter.from_bytes((home / CHARTER_FILE).read_bytes())
-    except Rejected as error:
-        raise PolicyError(f"{CHARTER_FILE}: {error.sentence}") from error
+    return read_charters(home).current
 
 
 def _signer(path: Path) -> Signer:

@@ -7,13 +7,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
-from fedtrace.governance.plan_signing import SignedPlan, open_plan
-from fedtrace.governance.revocation import SignedRevocation, open_revocation
+from fedtrace.governance.plan_signing import SignedPlan, open_past_plan, open_plan
+from fedtrace.governance.revocation import (
+    SignedRevocation,
+    open_past_revocation,
+    open_revocation,
+)
 from fedtrace.governance.signing import SignatureError
 from fedtrace.server.codec import checkpoint_spec, decode
 from fedtrace.server.files import write_durably
@@ -84,8 +90,10 @@ class PlanShelf:
             write_durably(path, envelope)
         return signed
 
-    def revocation(self, plan_digest: str, charter: Charter) -> SignedRevocation | None:
+    def revocation(self, plan_digest: str, charters: CharterHistory) -> SignedRevocation | None:
         """The revocation of a plan, its signatures verified anew; None where there is none.
+
+        What was taken back stays so, whoever the members are later.
 
         Raises:
             Corrupt: the file is there and does not hold one: nobody may go on as if there were
@@ -95,7 +103,7 @@ class PlanShelf:
         if not path.exists():
             return None
         try:
-            signed = open_revocation(path.read_bytes(), charter)
+            signed = open_past_revocation(path.read_bytes(), charters)
         except (Rejected, SignatureError) as error:
             raise Corrupt(f"{path} is not the revocation that was kept there") from error
         if signed.revocation.plan_digest != plan_digest:
@@ -117,11 +125,23 @@ class PlanShelf:
             Refused: R01, too few members signed it.
             Corrupt: the file holds another plan than its folder says.
         """
+        return self._open(plan_digest, lambda envelope: open_plan(envelope, charter))
+
+    def open_past(self, plan_digest: str, charters: CharterHistory) -> SignedPlan:
+        """A plan for what happened under it: a later charter undoes nothing.
+
+        Raises:
+            PolicyError, Corrupt: as `open`.
+            Refused: R01, under no version of the charter did enough members sign it.
+        """
+        return self._open(plan_digest, lambda envelope: open_past_plan(envelope, charters))
+
+    def _open(self, plan_digest: str, verify: Callable[[bytes], SignedPlan]) -> SignedPlan:
         path = self._folder(plan_digest) / PLAN_FILE
         if not path.is_file():
             raise PolicyError(f"no plan {plan_digest} was activated here")
         try:
-            signed = open_plan(path.read_bytes(), charter)
+            signed = verify(path.read_bytes())
         except Rejected as error:
             raise Corrupt(f"the plan {plan_digest} cannot be read") from error
         if signed.digest != plan_digest:

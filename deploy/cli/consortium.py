@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from fedtrace.deploy.cli.charter import consortium_app as charter
 from fedtrace.deploy.cli.enrolment import approve, found, init, invite, members, renew, revoke
 from fedtrace.deploy.cli.recovery import (
     backup_consortium,
@@ -20,6 +21,7 @@ app.command()(withdraw)
 app.command()(start)
 app.command()(abandon)
 app.command()(status)
+app.add_typer(charter, name="charter")
 app.command("backup")(backup_consortium)
 app.command("restore")(restore_consortium)
 app.command("drill")(drill_consortium)

@@ -117,7 +117,7 @@ def approve(
     with plain_errors():
         request = Desk(home).approve(school, fingerprint)
         admit(home, school, f"{request.node_key}\n".encode())
-        is_member = charter_members(home).get(school) == request.public_key
+        is_member = charter_members(home).get(school) == request.log_public_key
     print_lines(f"{school} is approved")
     if not is_member:
         say_next(
@@ -301,7 +301,7 @@ def _state(school: str, enrolment: Enrolment | None, known: dict[str, str]) -> s
     if enrolment is None:
         return "member"
     if enrolment.state == "approved":
-        is_member = request is not None and known.get(school) == request.public_key
+        is_member = request is not None and known.get(school) == request.log_public_key
         return "member" if is_member else "approved, not in the charter yet"
     if enrolment.state == "invited":
         return f"invited until {enrolment.expires_at:%Y-%m-%d %H:%M}"

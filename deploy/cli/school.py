@@ -13,6 +13,7 @@ import typer
 
 from fedtrace.client.ingest.formats import Format
 from fedtrace.deploy.cli import consent, retention
+from fedtrace.deploy.cli.charter import school_app as charter
 from fedtrace.deploy.cli.documents import (
     naming,
     read_document,
@@ -43,6 +44,7 @@ app.command()(run)
 app.command("backup")(backup_school)
 app.command("restore")(restore_school)
 app.command("drill")(drill_school)
+app.add_typer(charter, name="charter")
 app.add_typer(consent.app, name="consent")
 app.add_typer(consent.holds, name="hold")
 app.add_typer(retention.app, name="retention")

@@ -9,8 +9,10 @@ from pathlib import Path
 from fedtrace.deploy.enrolment.desk import Desk, EnrolmentError
 from fedtrace.deploy.network.address import read_address
 from fedtrace.governance.charter import Charter, Member
+from fedtrace.governance.charter_history import CHARTER_FILE
+from fedtrace.governance.joining import JoinRequest
 from fedtrace.governance.signing import PublicKey
-from fedtrace.server.consortium import CHARTER_FILE, initialise_consortium, read_charter
+from fedtrace.server.consortium import initialise_consortium, read_charter
 
 
 def found(
@@ -43,16 +45,7 @@ def found(
             "the charter names its members for good"
         )
     requests = [one.opened() for one in enrolments if one.state == "approved"]
-    members = [
-        Member(
-            name=request.school,
-            public_key=request.public_key,
-            log_public_key=request.log_public_key,
-            people=request.people,
-        )
-        for request in requests
-        if request is not None
-    ]
+    members = [member_of(request) for request in requests if request is not None]
     if not members:
         raise EnrolmentError("no school is approved yet: fedtrace consortium members shows who is")
     consortium = initialise_consortium(
@@ -68,14 +61,26 @@ def found(
         return consortium.charter
 
 
+def member_of(request: JoinRequest) -> Member:
+    """A school as a charter names it, with the keys that it asked with."""
+    return Member(
+        name=request.school,
+        public_key=request.public_key,
+        log_public_key=request.log_public_key,
+        people=request.people,
+    )
+
+
 def is_founded(home: Path) -> bool:
     """Whether the consortium has a charter."""
     return (home / CHARTER_FILE).exists()
 
 
 def charter_members(home: Path) -> dict[str, PublicKey]:
-    """The members that the charter names with their keys; nobody before there is one."""
-    return dict(read_charter(home).member_keys()) if is_founded(home) else {}
+    """The members with the keys of their logs, which never change; nobody before the charter."""
+    if not is_founded(home):
+        return {}
+    return {member.name: member.log_public_key for member in read_charter(home).members}
 
 
 def require_name(home: Path, name: str) -> None:

@@ -21,9 +21,10 @@ from fedtrace.deploy.monitoring.metrics import (
     of_processes,
 )
 from fedtrace.deploy.network.keeping import Observation
+from fedtrace.governance.charter_history import CHARTER_FILE, read_charters
 from fedtrace.privacy.accounting import epsilon
 from fedtrace.server.accounting import remembering
-from fedtrace.server.consortium import CHARTER_FILE, PLANS_FOLDER, database_url, read_charter
+from fedtrace.server.consortium import PLANS_FOLDER, database_url
 from fedtrace.server.plans import PlanShelf
 from fedtrace.server.restored import is_unconfirmed
 from fedtrace.server.store import ConsortiumStore
@@ -89,7 +90,7 @@ class ConsortiumView:
             yield from self._jobs()
 
     def _jobs(self) -> Iterator[Metric]:
-        charter, shelf = read_charter(self._home), PlanShelf(self._home / PLANS_FOLDER)
+        charters, shelf = read_charters(self._home), PlanShelf(self._home / PLANS_FOLDER)
         rounds: list[tuple[tuple[str, ...], float]] = []
         answers: list[tuple[tuple[str, ...], float]] = []
         durations: dict[str, float] = {}
@@ -100,7 +101,7 @@ class ConsortiumView:
                 stored = store.head(digest)
                 if stored is None:
                     continue
-                plan, head = shelf.open(digest, charter).plan, stored.head
+                plan, head = shelf.open_past(digest, charters).plan, stored.head
                 running += head.state != "closed"
                 finished = [each.outcome for each in store.finished(head.run_id)]
                 closed = Counter("closed" if each.closed else "given_up" for each in finished)

@@ -24,7 +24,7 @@ from fedtrace.deploy.monitoring.metrics import (
 )
 from fedtrace.deploy.network.keeping import Observation
 from fedtrace.deploy.network.node import CA_FILE
-from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import read_charters
 from fedtrace.governance.ledger import spent, spent_by_plan, student_year
 from fedtrace.privacy.accounting import epsilon
 from fedtrace.server.accounting import remembering
@@ -77,8 +77,7 @@ class SchoolView:
 
     def _ledger(self, store: SchoolStore) -> Iterator[Metric]:
         policy = own_policy(self._home)
-        charter = Charter.from_bytes((self._home / "charter.json").read_bytes())
-        files = PlanFiles(self._home / "plans", charter)
+        files = PlanFiles(self._home / "plans", read_charters(self._home))
         ledger, newest = store.ledger(), store.newest_entry_at()
         yield gauge("training_stopped", "1 while a person has stopped it.", store.kill_switch)
         if newest is not None:
@@ -87,7 +86,7 @@ class SchoolView:
         paid: list[tuple[tuple[str, ...], float]] = []
         charged: dict[str, float] = {}
         for accepted in store.plans():
-            plan = files.read(accepted.digest).plan
+            plan = files.read_past(accepted.digest).plan
             events = spent_by_plan(ledger, accepted.digest)
             paid.append(((plan.name,), len(events)))
             charged[plan.name] = self._epsilon(events, plan.privacy.delta) if events else 0.0

@@ -12,7 +12,8 @@ from typing import Any
 from fedtrace.deploy.network.address import read_address
 from fedtrace.deploy.network.hosting import STATE_FILE, job_folder
 from fedtrace.deploy.network.jobs import Job, Jobs
-from fedtrace.server.consortium import CHARTER_FILE, database_url, find_plan, read_charter
+from fedtrace.governance.charter_history import CHARTER_FILE
+from fedtrace.server.consortium import database_url, find_plan, read_charter
 from fedtrace.server.head import Head
 from fedtrace.server.readiness import waited_for
 from fedtrace.server.store import ConsortiumStore

@@ -73,14 +73,14 @@ def build_report(pack: Pack, facts: Facts, *, now: datetime) -> PackReport:
     answers = {name: EVIDENCE[name](facts) if believed else _NOT_BELIEVED for name in asked}
     lines = tuple(_answer(line, answers) for line in pack.lines)
     missing = any(line.status == "not_shown" for line in lines)
-    charter = facts.verdict.charter
+    charters = facts.verdict.charters
     return PackReport(
         created=now,
         pack=pack.name,
         title=pack.title,
         about=pack.about,
         sources=pack.sources,
-        consortium=None if charter is None else charter.consortium,
+        consortium=None if charters is None else charters.current.consortium,
         logs={each.log: each.index + 1 for each in facts.newest()},
         plans=tuple(plan.digest for plan in facts.plans),
         verification=worst_status(verification),

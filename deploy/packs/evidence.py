@@ -77,8 +77,8 @@ def disclosures(facts: Facts) -> Finding:
         for entry in (each.entry for each in found)
         if isinstance(entry, UpdateSent | UpdateReceived)
     }
-    charter = facts.verdict.charter
-    receiver = f"the aggregator of {charter.consortium}" if charter else "the aggregator"
+    charters = facts.verdict.charters
+    receiver = f"the aggregator of {charters.current.consortium}" if charters else "the aggregator"
     sentence = (
         f"{counted(len(found), 'protected update')} went to {receiver} in "
         f"{counted(len(rounds), 'round')}, {between(found)}. Each is clipped and noised numbers "

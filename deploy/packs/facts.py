@@ -10,11 +10,11 @@ from pathlib import Path
 from fedtrace.client.mirror import MIRROR_FOLDER
 from fedtrace.deploy.audit import FoundLog, Verdict, verify_path
 from fedtrace.governance.canonical import digest
-from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Rejected
 from fedtrace.governance.log.entries import Entry, LoggedEntry, PlanAccepted, PlanActivated
 from fedtrace.governance.log.storage import read_limited
-from fedtrace.governance.plan_signing import SignedPlan, open_plan
+from fedtrace.governance.plan_signing import SignedPlan, open_past_plan
 from fedtrace.governance.refusals import Refused
 from fedtrace.governance.signing import ENVELOPE_LIMIT_BYTES
 
@@ -113,7 +113,7 @@ def read_facts(path: Path, plans: Sequence[Path] = ()) -> Facts:
         Corrupt, OSError: a file cannot be read.
     """
     verdict = verify_path(path)
-    if verdict.exit_code == 2 or verdict.charter is None:
+    if verdict.exit_code == 2 or verdict.charters is None:
         return Facts(verdict=verdict)
     places: dict[type[Entry], list[tuple[FoundLog, LoggedEntry]]] = {}
     for log in verdict.logs:
@@ -121,7 +121,7 @@ def read_facts(path: Path, plans: Sequence[Path] = ()) -> Facts:
             places.setdefault(each.kind, []).append((log, each))
     facts = Facts(verdict=verdict, logs=verdict.logs, _places=places)
     known = _plans_of(facts.plan_entries())
-    read = {plan.digest: plan for plan in _plans(verdict, plans, verdict.charter, known)}
+    read = {plan.digest: plan for plan in _plans(verdict, plans, verdict.charters, known)}
     return Facts(
         verdict=verdict,
         logs=verdict.logs,
@@ -132,31 +132,31 @@ def read_facts(path: Path, plans: Sequence[Path] = ()) -> Facts:
 
 
 def _plans(
-    verdict: Verdict, named: Sequence[Path], charter: Charter, known: set[str]
+    verdict: Verdict, named: Sequence[Path], charters: CharterHistory, known: set[str]
 ) -> Iterator[SignedPlan]:
     """The plans of the homes that the logs know, and those that were named."""
     for home in sorted({log.home.charter.parent for log in verdict.logs if log.home is not None}):
         for file in sorted(home.glob(PLAN_FILES)):
-            signed = _open(file, charter)
+            signed = _open(file, charters)
             if signed.digest in known:  # a draft that nobody accepted is no evidence
                 yield signed
     for file in named:
-        signed = _open(file, charter)
+        signed = _open(file, charters)
         if signed.digest not in known:
             raise ValueError(f"{file} is the plan {signed.digest}, which no log here knows")
         yield signed
 
 
-def _open(file: Path, charter: Charter) -> SignedPlan:
+def _open(file: Path, charters: CharterHistory) -> SignedPlan:
     envelope = read_limited(file, ENVELOPE_LIMIT_BYTES)
     if envelope is None:
         raise ValueError(f"there is no plan at {file}")
     try:
-        return open_plan(envelope, charter)
+        return open_past_plan(envelope, charters)
     except Refused as error:
         raise ValueError(
-            f"{file} is not signed by {charter.threshold} members of the charter that lies beside "
-            "the logs"
+            f"{file} is not signed by {charters.current.threshold} members of the charter that "
+            "lies beside the logs"
         ) from error
     except Rejected as error:
         raise ValueError(f"{file} is not a signed plan: {error.sentence}") from error

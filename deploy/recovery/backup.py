@@ -31,15 +31,10 @@ from fedtrace.deploy.recovery.bundle import Manifest, Source, write_bundle
 from fedtrace.deploy.recovery.contents import Inventory, Kind, take_inventory
 from fedtrace.deploy.recovery.errors import BackupError
 from fedtrace.deploy.recovery.standstill import standing_still, views_of
+from fedtrace.governance.charter_history import CHARTER_FILE
 from fedtrace.governance.log.note import NOTE_LIMIT_BYTES
 from fedtrace.governance.log.storage import CHECKPOINT, COSIGNED, ENTRIES, LOCK, read_limited
-from fedtrace.server.consortium import (
-    CHARTER_FILE,
-    DATABASE_FILE,
-    LOG_FOLDER,
-    database_url,
-    read_charter,
-)
+from fedtrace.server.consortium import DATABASE_FILE, LOG_FOLDER, database_url, read_charter
 from fedtrace.server.store import DATABASE_VARIABLE
 
 _CONSENT_FILE = "consent.csv"

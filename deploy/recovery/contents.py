@@ -47,6 +47,7 @@ CONTENTS: dict[Kind, Contents] = {
         kept=(
             "consortium.toml",
             "charter.json",
+            "charters/*",
             "restored.json",
             "plans/*",
             "models/*",
@@ -73,6 +74,7 @@ CONTENTS: dict[Kind, Contents] = {
         # A proxy in node.json may have a password; joining.json holds the invite's secret.
         secrets=(
             "keys/school.pem",
+            "keys/school.next.pem",
             "keys/log.pem",
             "keys/vault.key",
             "network/node.key",
@@ -84,6 +86,7 @@ CONTENTS: dict[Kind, Contents] = {
             "policy.toml",
             "policy.dsse.json",
             "charter.json",
+            "charters/*",
             "plans/*",
             "evidence/*",
             "network/ca.pem",

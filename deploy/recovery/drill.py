@@ -18,9 +18,10 @@ from fedtrace.deploy.recovery.bundle import Manifest
 from fedtrace.deploy.recovery.contents import CONTENTS, Kind
 from fedtrace.deploy.recovery.restore import restore
 from fedtrace.deploy.recovery.standstill import require_intact
+from fedtrace.governance.charter_history import CHARTER_FILE
 from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
 from fedtrace.governance.log.verify import Line
-from fedtrace.server.consortium import CHARTER_FILE, DATABASE_FILE, Consortium, open_consortium
+from fedtrace.server.consortium import DATABASE_FILE, Consortium, open_consortium
 from fedtrace.server.journal import Journal
 
 OLD_AFTER = timedelta(days=2)
@@ -134,7 +135,7 @@ def _tried_consortium(home: Path, manifest: Manifest) -> list[Line]:
 def _jobs(consortium: Consortium) -> int:
     digests = consortium.store.plan_digests()
     for digest in digests:
-        Journal(consortium, consortium.plans.open(digest, consortium.charter)).restore()
+        Journal(consortium, consortium.plans.open_past(digest, consortium.charters)).restore()
     return len(digests)
 
 

@@ -21,10 +21,11 @@ from fedtrace.deploy.recovery.bundle import Manifest, unpack
 from fedtrace.deploy.recovery.contents import Kind
 from fedtrace.deploy.recovery.errors import BackupError
 from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CHARTER_FILE
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.storage import CHECKPOINT, ENTRIES
 from fedtrace.governance.witnessing import school_origin
-from fedtrace.server.consortium import CHARTER_FILE, LOG_FOLDER
+from fedtrace.server.consortium import LOG_FOLDER
 from fedtrace.server.files import flush_directory
 from fedtrace.server.restored import mark_restored
 

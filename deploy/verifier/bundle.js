@@ -59,30 +59,11 @@ function findHomes(files) {
   return { together, homes: logs.map((log) => ({ home: "", log })) };
 }
 
-async function readCharter(files, homes) {
-  const charters = homes.map(({ home }) => files.get(`${home}charter.json`));
-  if (charters.some((each) => !each)) throw new Failed("input", "a charter.json is missing, so nobody knows whose keys count");
-  if (charters.some((each) => !same(each, charters[0]))) throw new Failed("input", "the homes have different charters");
-  try {
-    const charter = JSON.parse(ascii(charters[0]));
-    const members = charter.members.map(({ name, public_key, log_public_key, people }) => ({
-      name, origin: `${charter.consortium}/schools/${name}`, key: base64(log_public_key, "input"),
-      planKeys: (people.length ? people.map((person) => person.public_key) : [public_key]).map((each) => base64(each, "input")),
-    }));
-    const n = members.length;
-    const quorum = charter.witness_quorum || Math.floor((n + Math.floor((n - 1) / 3)) / 2) + 1;
-    const log = { origin: charter.log.origin, key: base64(charter.log.public_key, "input") };
-    return { threshold: charter.threshold, people: charter.people_per_member, members, log, quorum, digest: `sha256:${hex(await sha256(charters[0]))}` };
-  } catch {
-    throw new Failed("input", "charter.json is not a charter");
-  }
-}
-
 async function verifyLog(files, place, charter, say) {
   const bytes = files.get(`${place.log}checkpoint`);
   if (!bytes) throw new Failed("input", `there is no ${place.log}checkpoint`);
   const claimed = readCheckpoint(bytes);
-  const member = charter.members.find((each) => each.origin === claimed.origin);
+  const member = charter.ever.find((each) => each.origin === claimed.origin);
   if (!member && claimed.origin !== charter.log.origin) {
     throw new Failed("checkpoint.origin", `the log in ${place.log} is of nobody that the charter names`);
   }

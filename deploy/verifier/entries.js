@@ -18,7 +18,7 @@ const VALUES = {
   school: nameText, run_id: nameText, schools: list(nameText), signers: list(nameText),
   plan_digest: digestText, charter_digest: digestText, policy_digest: digestText, digest: digestText,
   order_digest: digestText, checkpoint_digest: digestText, output_digest: digestText,
-  cohort_root: digestText, token_digest: digestText, request: text(/^[0-9a-f]{32}$/),
+  previous_digest: digestText, version: roundNumber, cohort_root: digestText, token_digest: digestText, request: text(/^[0-9a-f]{32}$/),
   round: roundNumber, kind: text(/^(train|evaluate)$/), inputs: list(input),
   noise_multiplier: decimalText, sampling_rate: decimalText, clipping_norm: decimalText,
   epsilon_job: decimalText, delta: decimalText, trust_mode: text(/^(local|distributed)$/),
@@ -41,6 +41,7 @@ const ROUND = "plan_digest run_id round kind";
 const SCHOOL_TYPES = {
   "school.initialised": "school charter_digest policy_digest",
   "policy.changed": "policy_digest",
+  "charter.accepted": "charter_digest previous_digest",
   "import.completed": "request students rows_kept rows_rejected columns_kept columns_dropped",
   "plan.accepted": "plan_digest signers",
   "round.reserved": `${ROUND} noise_multiplier sampling_rate cohort_size cohort_root`,
@@ -57,6 +58,7 @@ const SCHOOL_TYPES = {
 };
 const CONSORTIUM_TYPES = {
   "charter.adopted": "charter_digest",
+  "charter.changed": "charter_digest previous_digest version signers",
   "plan.activated": "plan_digest signers trust_mode epsilon_job delta",
   "plan.revoked": "plan_digest signers reason",
   "run.opened": "plan_digest run_id",

@@ -10,6 +10,7 @@ _SCRIPTS = (
     "notes.js",
     "entries.js",
     "rounds.js",
+    "charters.js",
     "plans.js",
     "bundle.js",
     "verdict.js",

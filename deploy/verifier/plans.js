@@ -1,27 +1,34 @@
 // The signed plans (DSSE) that the logs name by digest, and the consortium's log held against them.
 
 const PLAN_TYPE = "application/vnd.fedtrace.plan+json";
-const MOST_SIGNATURES = 4000;
-
 async function openPlan(bytes, digest, charter) {
-  const { payload, payloadType, signatures } = JSON.parse(ascii(bytes));
-  if (payloadType !== PLAN_TYPE || signatures.length > MOST_SIGNATURES) throw new Failed("plans.signed", "it is not a signed plan");
-  const content = base64(payload, "plans.signed");
-  const message = join(utf8.encode(`DSSEv1 ${PLAN_TYPE.length} ${PLAN_TYPE} ${content.length} `), content);
-  const blobs = signatures.map(({ sig }) => base64(sig, "plans.signed")).filter((blob) => blob.length === 64);
-  const signedBy = async (key) => {
-    for (const blob of blobs) if (await ed25519(key, blob, message)) return true;
-    return false;
-  };
-  const agreed = [];
-  for (const { name, planKeys } of charter.members) {
-    let people = 0;
-    for (const key of planKeys) people += await signedBy(key);
-    if (people >= charter.people) agreed.push(name);
+  const { content, signedBy } = readEnvelope(bytes, PLAN_TYPE, "plans.signed");
+  const agreed = new Map();
+  for (const version of charter.versions) agreed.set(version.digest, await agreeing(signedBy, version));
+  if (!charter.versions.some((version) => agreed.get(version.digest).length >= version.threshold)) {
+    throw new Failed("plans.signed", `${agreed.get(charter.digest).length} of ${charter.threshold} members signed it`);
   }
-  if (agreed.length < charter.threshold) throw new Failed("plans.signed", `${agreed.length} of ${charter.threshold} members signed it`);
   if (`sha256:${hex(await sha256(content))}` !== digest) throw new Failed("plans.signed", "it is another plan");
-  return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
+  return { plan: JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content)), signedBy };
+}
+
+// A plan must have been agreed to under every version of the charter under which it was used.
+async function notAgreed(log, charter, signatures) {
+  const looked = new Set();
+  for (const [entry, version] of underCharters(log, charter)) {
+    const key = `${entry.plan_digest} ${version.digest}`;
+    const copies = signatures.get(entry.plan_digest);
+    if (!["plan.activated", "round.opened"].includes(entry.type) || !copies || looked.has(key)) continue;
+    looked.add(key);
+    const signedBy = async (one) => {
+      for (const each of copies) if (await each(one)) return true;
+      return false;
+    };
+    if ((await agreeing(signedBy, version)).length < version.threshold) {
+      return `The plan ${entry.plan_digest} was used under version ${version.version} of the charter, whose members did not agree to it.`;
+    }
+  }
+  return null;
 }
 
 function planCopies(files, found, digest) {
@@ -37,25 +44,28 @@ async function checkPlans(files, found, charter, together, say) {
   const copied = found.some((each) => !each.school && each.log.endsWith("consortium-log/"));
   const named = [...naming(found)].filter((digest) => !copied || own.has(digest) || planCopies(files, found, digest).length);
   if (!named.length) return;
-  const [plans, missing] = [new Map(), []];
+  const [plans, signatures, missing] = [new Map(), new Map(), []];
   let problem = null;
   for (const digest of named) {
     const copies = planCopies(files, found, digest);
     if (!copies.length) missing.push(digest);
     for (const bytes of copies) {
       try {
-        plans.set(digest, await openPlan(bytes, digest, charter));
+        const { plan, signedBy } = await openPlan(bytes, digest, charter);
+        plans.set(digest, plan);
+        signatures.set(digest, [...(signatures.get(digest) ?? []), signedBy]);
       } catch (error) {
         problem ??= `The plan ${digest} here is not the one that the schools signed: ${error.message}.`;
       }
     }
   }
+  const consortium = found.find((each) => !each.school);
+  if (charter.versions.length > 1 && consortium) problem ??= await notAgreed(consortium.entries, charter, signatures);
   if (!problem && missing.length) {
     say(together ? "FAIL" : "WARN", "plans.signed", `Plans are missing, so the log cannot be held against them: ${missing.slice(0, 3).join(", ")}.`);
   } else {
-    hold(say, "plans.signed", problem, `All ${named.length} plans that the logs name are here, each signed by at least ${charter.threshold} members.`);
+    hold(say, "plans.signed", problem, `All ${named.length} plans that the logs name are here, each signed by as many members as the charter asks for.`);
   }
-  const consortium = found.find((each) => !each.school);
   if (consortium && plans.size) {
     hold(say, "plans.terms", brokenTerm(consortium.entries, plans),
       "Privacy, members and rounds in the consortium's log are those of the signed plans.");

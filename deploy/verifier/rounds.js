@@ -4,12 +4,11 @@ const of = (entries, ...types) => entries.filter((entry) => types.includes(entry
 const which = (entry) => `${entry.plan_digest} ${entry.run_id} ${entry.round}`;
 
 function plannedRounds(log, charter) {
-  const members = new Set(charter.members.map((member) => member.name));
   const [active, revoked] = [new Set(), new Set()];
-  for (const entry of log) {
+  for (const [entry, { members, threshold }] of underCharters(log, charter)) {
     if (entry.type === "plan.activated" || entry.type === "plan.revoked") {
-      const signers = new Set(entry.signers.filter((name) => members.has(name))).size;
-      if (signers < charter.threshold) return `Only ${signers} members signed ${entry.type} of ${entry.plan_digest}.`;
+      const signers = members.filter(({ name }) => entry.signers.includes(name)).length;
+      if (signers < threshold) return `Only ${signers} members signed ${entry.type} of ${entry.plan_digest}.`;
       (entry.type === "plan.activated" ? active : revoked).add(entry.plan_digest);
     } else if (entry.type === "round.opened") {
       if (revoked.has(entry.plan_digest)) return `Round ${entry.round} was opened under a revoked plan.`;
@@ -44,13 +43,12 @@ function chainOfModels(log) {
 }
 
 function sums(log, charter) {
-  const members = new Set(charter.members.map((member) => member.name));
   const received = new Map();
   const summed = new Map();
-  for (const entry of log) {
+  for (const [entry, { members }] of underCharters(log, charter)) {
     const key = which(entry);
     if (entry.type === "update.received") {
-      if (!members.has(entry.school)) return `Round ${entry.round} counts an update of ${entry.school}, which the charter does not name.`;
+      if (!members.some(({ name }) => name === entry.school)) return `Round ${entry.round} counts an update of ${entry.school}, which the charter does not name.`;
       received.set(key, (received.get(key) ?? new Set()).add(`${entry.school} ${entry.digest}`));
     } else if (entry.type === "round.closed" || entry.type === "evaluation.closed") {
       summed.set(key, [...(summed.get(key) ?? []), ...entry.inputs.map((one) => `${one.school} ${one.digest}`)]);

@@ -7,12 +7,13 @@ async function witnesses(files, owner, charter, say) {
   }
   try {
     const seen = await openCheckpoint(note, charter.log.origin, charter.log.key);
-    const names = await cosigners(seen, charter.members.map((member) => [member.origin, member.key]));
+    const { members, quorum: k } = charterAfter(owner.entries.slice(0, seen.size), charter);
+    const names = await cosigners(seen, members.map((member) => [member.origin, member.key]));
     if (seen.size > owner.lines.length || !same(await rootOf(owner.lines.slice(0, seen.size)), seen.root)) {
       say("FAIL", "log.witnesses", "Witnesses cosigned another history of the consortium's log than is here.");
       return;
     }
-    const [n, k] = [charter.members.length, charter.quorum];
+    const n = members.length;
     const enough = names.length >= k && 2 * k - n - 1 >= 0;
     say(enough ? "PASS" : "WARN", "log.witnesses",
       `${names.length} of ${n} members cosigned ${seen.size} of ${owner.lines.length} entries, where ${k} are needed` +
@@ -99,7 +100,7 @@ async function verifyBundle(files) {
   });
   try {
     const { together, homes } = findHomes(files);
-    const charter = await readCharter(files, homes);
+    const charter = await readCharters(files, homes);
     const found = [];
     for (const place of homes) {
       try {
@@ -109,10 +110,7 @@ async function verifyBundle(files) {
         say("FAIL", error.check, `${error.message}.`);
       }
     }
-    const starts = found.flatMap((each) => of(each.entries, "charter.adopted", "school.initialised"));
-    const other = starts.some((entry) => entry.charter_digest !== charter.digest);
-    hold(say, "charter", other ? "A log was started under another charter than the one here." : null,
-      `The keys are those of charter ${charter.digest}. Compare it with the one that your school has.`);
+    checkCharter(found, charter, say);
     const here = found.filter((each) => each.school).map((each) => each.school);
     if (together) {
       if (new Set(here).size !== here.length) say("FAIL", "members", "A member's log is here twice.");

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from fedtrace.governance.document import Digest, Name
-from fedtrace.governance.log.words import CheckNumber, Count, Decimal, Entry, OfRound, Sorted
+from fedtrace.governance.log.words import (
+    CheckNumber,
+    Count,
+    Decimal,
+    Entry,
+    OfRound,
+    Sorted,
+    VersionNumber,
+)
 from fedtrace.governance.plan import TrustMode
 from fedtrace.governance.refusals import RefusalCode
 from fedtrace.governance.revocation import Reason
@@ -16,6 +24,16 @@ class CharterAdopted(Entry):
 
     type = "charter.adopted"
     charter_digest: Digest
+
+
+class CharterChanged(Entry):
+    """The next version of the charter is in force; who agreed to it."""
+
+    type = "charter.changed"
+    charter_digest: Digest
+    previous_digest: Digest
+    version: VersionNumber
+    signers: tuple[Name, ...]
 
 
 class PlanActivated(Entry):
@@ -153,6 +171,7 @@ class ModelReleased(Entry):
 
 CONSORTIUM_ENTRIES: tuple[type[Entry], ...] = (
     CharterAdopted,
+    CharterChanged,
     PlanActivated,
     PlanRevoked,
     RunOpened,

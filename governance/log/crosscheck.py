@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.log.entries import (
     Entry,
     EvaluationClosed,
@@ -48,7 +48,7 @@ def crosscheck(
     consortium: Sequence[LoggedEntry] | None,
     schools: Mapping[str, Sequence[LoggedEntry]],
     *,
-    charter: Charter,
+    charters: CharterHistory,
     epsilon: Accountant,
 ) -> Iterator[Line]:
     """Check each log against itself and against the others, as far as they are at hand; total.
@@ -56,7 +56,7 @@ def crosscheck(
     Args:
         consortium: its entries, verified; None where its log is not at hand.
         schools: school -> its entries, verified; any number of the members.
-        charter: says who the members are and how many must sign.
+        charters: say who the members were and how many had to sign.
         epsilon: recomputes what was spent.
     """
     theirs = {school: [each.entry for each in log] for school, log in sorted(schools.items())}
@@ -65,7 +65,7 @@ def crosscheck(
     if consortium is None:
         return
     ours = [each.entry for each in consortium]
-    yield from check_consortium(ours, charter)
+    yield from check_consortium(ours, charters)
     if theirs:
         yield line(
             "rounds.privacy",

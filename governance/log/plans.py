@@ -13,9 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from fedtrace.governance.agreement import read_agreement
 from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Rejected
 from fedtrace.governance.log.entries import (
+    CharterChanged,
     Entry,
     EvaluationClosed,
     PlanAccepted,
@@ -25,14 +28,15 @@ from fedtrace.governance.log.entries import (
 )
 from fedtrace.governance.log.selfcheck import Round, line, round_of
 from fedtrace.governance.log.verify import Line, Status
-from fedtrace.governance.plan import Plan
-from fedtrace.governance.plan_signing import open_plan
+from fedtrace.governance.plan import PLAN_TYPE, Plan
+from fedtrace.governance.plan_signing import open_past_plan
 from fedtrace.governance.refusals import Refused
+from fedtrace.governance.signing import merge_signatures
 
 PLANS_SHOWN = 3
 """More plans that are missing are counted, not listed."""
 
-KINDS = (PlanActivated, PlanAccepted, RoundOpened, RoundClosed, EvaluationClosed)
+KINDS = (CharterChanged, PlanActivated, PlanAccepted, RoundOpened, RoundClosed, EvaluationClosed)
 """What is held against plans; the other entries of a long log need not be built for it."""
 
 Envelopes = Mapping[str, Sequence[bytes]]
@@ -55,7 +59,7 @@ def check_plans(
     schools: Mapping[str, Sequence[Entry]],
     envelopes: Envelopes,
     *,
-    charter: Charter,
+    charters: CharterHistory,
     whole: bool,
     copied: bool = False,
 ) -> Iterator[Line]:
@@ -65,7 +69,8 @@ def check_plans(
         consortium: its entries, verified; None where its log is not at hand.
         schools: school -> its entries, verified.
         envelopes: what was found beside the logs; nothing about them is believed yet.
-        charter: whose members' signatures count, and how many it takes.
+        charters: whose members' signatures count, and how many it took; a plan needs as many
+            under every version of the charter under which it was activated or asked for.
         whole: the logs are said to be all of them, so a missing plan is a failure.
         copied: the consortium's log is a school's copy. A school has the plans that it takes part
             in and the log of all, so that the others need not be here.
@@ -80,11 +85,13 @@ def check_plans(
     problem = None
     for digest in named:
         for envelope in envelopes.get(digest, ()):
-            opened = _open(envelope, digest, charter)
+            opened = _open(envelope, digest, charters)
             if isinstance(opened, Plan):
                 plans[digest] = opened
             else:
                 problem = problem or opened
+    if problem is None:
+        problem = _not_agreed(envelopes, charters, _used(consortium or (), charters))
     missing = [digest for digest in named if not envelopes.get(digest)]
     if problem is None and missing:
         status: Status = "FAIL" if whole else "WARN"
@@ -93,8 +100,8 @@ def check_plans(
         yield line(
             "plans.signed",
             problem,
-            f"All {len(named)} plans that the logs name are here, each signed by at least "
-            f"{charter.threshold} members of the charter.",
+            f"All {len(named)} plans that the logs name are here, each signed by as many members "
+            "as the charter asks for.",
         )
     if consortium is not None and plans:
         yield line(
@@ -104,15 +111,48 @@ def check_plans(
         )
 
 
-def _open(envelope: bytes, digest: str, charter: Charter) -> Plan | str:
+def _used(
+    consortium: Sequence[Entry], charters: CharterHistory
+) -> Mapping[str, Mapping[str, Charter]]:
+    """Plan digest -> the versions of the charter under which the log has it used, by digest."""
+    charter, found = charters.versions[0], dict[str, dict[str, Charter]]()
+    for entry in consortium:
+        if isinstance(entry, CharterChanged):
+            charter = charters.version(entry.charter_digest) or charter
+        elif isinstance(entry, PlanActivated | RoundOpened):
+            found.setdefault(entry.plan_digest, {})[charter.digest()] = charter
+    return found
+
+
+def _not_agreed(
+    envelopes: Envelopes, charters: CharterHistory, used: Mapping[str, Mapping[str, Charter]]
+) -> str | None:
+    """A plan that was used under a version of the charter whose members never agreed to it."""
+    if len(charters.versions) == 1:
+        return None  # every copy was looked at under it
+    for digest, versions in used.items():
+        copies = envelopes.get(digest, ())
+        for charter in versions.values() if copies else ():
+            agreed = read_agreement(merge_signatures(copies, PLAN_TYPE), PLAN_TYPE, charter)
+            if len(agreed.members) < charter.threshold:
+                return (
+                    f"Plan {digest} was used under version {charter.version} of the charter, and "
+                    f"the copies here are signed by {len(agreed.members)} of the "
+                    f"{charter.threshold} members that it asks for. Ask the consortium for the "
+                    "plan as it was signed again."
+                )
+    return None
+
+
+def _open(envelope: bytes, digest: str, charters: CharterHistory) -> Plan | str:
     """The plan, or what is wrong with this copy of it."""
     try:
-        signed = open_plan(envelope, charter)
+        signed = open_past_plan(envelope, charters)
     except Refused:
         return (
             f"The copy of plan {digest} here has fewer valid signatures of members than the "
-            f"{charter.threshold} that the charter asks for. Ask the schools for the one they "
-            "signed."
+            f"{charters.current.threshold} that the charter asks for. Ask the schools for the one "
+            "they signed."
         )
     except Rejected as error:
         return f"The file of plan {digest} is not a plan: {error.sentence}."

@@ -42,6 +42,14 @@ class PolicyChanged(Entry):
     policy_digest: Digest
 
 
+class CharterAccepted(Entry):
+    """The school goes by the next version of the charter."""
+
+    type = "charter.accepted"
+    charter_digest: Digest
+    previous_digest: Digest
+
+
 class ImportCompleted(Entry):
     """Student records were imported; how many, in buckets."""
 
@@ -167,6 +175,7 @@ class AccessGiven(Entry):
 SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
     SchoolInitialised,
     PolicyChanged,
+    CharterAccepted,
     ImportCompleted,
     PlanAccepted,
     RoundReserved,

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.log.entries import (
+    CharterChanged,
     Entry,
     EvaluationClosed,
     ModelReleased,
@@ -37,11 +38,11 @@ Round = tuple[str, str, int]
 """Plan, run and number."""
 
 
-def check_consortium(entries: Sequence[Entry], charter: Charter) -> Iterator[Line]:
+def check_consortium(entries: Sequence[Entry], charters: CharterHistory) -> Iterator[Line]:
     """What the consortium's log tells of its rounds."""
     yield line(
         "rounds.plan",
-        _unplanned_round(entries, charter),
+        _unplanned_round(entries, charters),
         "Every round was opened under a plan that enough schools had signed.",
     )
     yield line(
@@ -51,7 +52,7 @@ def check_consortium(entries: Sequence[Entry], charter: Charter) -> Iterator[Lin
     )
     yield line(
         "rounds.inputs",
-        _wrong_sum(entries, charter),
+        _wrong_sum(entries, charters),
         "Every round summed each update that it had received from a member once, and no other.",
     )
 
@@ -90,12 +91,16 @@ def round_of(
     return (entry.plan_digest, entry.run_id, entry.round)
 
 
-def _unplanned_round(consortium: Sequence[Entry], charter: Charter) -> str | None:
+def _unplanned_round(consortium: Sequence[Entry], charters: CharterHistory) -> str | None:
+    charter = charters.versions[0]
     members = {member.name for member in charter.members}
     active: set[str] = set()
     revoked: set[str] = set()
     for entry in consortium:
-        if isinstance(entry, PlanActivated):
+        if isinstance(entry, CharterChanged):
+            charter = charters.version(entry.charter_digest) or charter
+            members = {member.name for member in charter.members}
+        elif isinstance(entry, PlanActivated):
             signers = len(members & set(entry.signers))
             if signers < charter.threshold:
                 return (
@@ -145,12 +150,15 @@ def _broken_chain(consortium: Sequence[Entry]) -> str | None:
     return None
 
 
-def _wrong_sum(consortium: Sequence[Entry], charter: Charter) -> str | None:
-    members = charter.member_keys()
+def _wrong_sum(consortium: Sequence[Entry], charters: CharterHistory) -> str | None:
+    members = charters.versions[0].member_keys()
     received: dict[Round, set[tuple[str, str]]] = {}
     summed: dict[Round, list[tuple[str, str]]] = {}
     for entry in consortium:
-        if isinstance(entry, UpdateReceived):
+        if isinstance(entry, CharterChanged):
+            changed = charters.version(entry.charter_digest)
+            members = members if changed is None else changed.member_keys()
+        elif isinstance(entry, UpdateReceived):
             if entry.school not in members:
                 return (
                     f"Round {entry.round} counts an update of {entry.school}, which the charter "

@@ -19,6 +19,7 @@ Decimal = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,30})?(e
 """A number that is not an integer, as Python prints it shortest: ``0.1``, ``1e-05``."""
 
 RoundNumber = Annotated[int, Field(ge=1, le=1_000_000)]
+VersionNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 RequestToken = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 """128 random bits that name what somebody asked for, so that the log need not name for whom."""

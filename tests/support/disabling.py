@@ -17,6 +17,7 @@ import pytest
 MODULES = (
     "deploy.audit",
     "deploy.witness_checks",
+    "governance.log.charters",
     "governance.log.checkpoint",
     "governance.log.cosignature",
     "governance.log.crosscheck",

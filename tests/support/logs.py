@@ -8,17 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from support.gate import plan_with
 
 from fedtrace.governance.canonical import digest
-from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member
+from fedtrace.governance.charter import CHARTER_TYPE, Aggregator, Charter, LogKey, Member
+from fedtrace.governance.charter_history import FOUNDING_FILE, next_file
 from fedtrace.governance.log.checkpoint import LogCheckpoint, sign_checkpoint
 from fedtrace.governance.log.cosignature import Ed25519Cosigner, cosigned
 from fedtrace.governance.log.entries import (
+    CharterAccepted,
     CharterAdopted,
+    CharterChanged,
     Entry,
     EvaluationClosed,
     ImportCompleted,
@@ -42,7 +46,7 @@ from fedtrace.governance.log.storage import CHECKPOINT, COSIGNED, ENTRIES
 from fedtrace.governance.log.verify import LogBytes
 from fedtrace.governance.plan import Plan, RoundKind
 from fedtrace.governance.plan_signing import sign_plan
-from fedtrace.governance.signing import KeySigner
+from fedtrace.governance.signing import KeySigner, sign_envelope
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
 RUN = "run-1"
@@ -105,6 +109,9 @@ class Story:
     consortium: list[Entry] = field(default_factory=list)
     schools: dict[str, list[Entry]] = field(default_factory=dict)
     plan: Plan
+    plan_signers: Sequence[str] | None = None
+    next_charter: Charter | None = None
+    next_signers: Sequence[str] = ()
 
     def log_bytes(self) -> LogBytes:
         """The consortium's log as the verifier gets it."""
@@ -121,17 +128,49 @@ class Story:
 
     def write(self, root: Path) -> Path:
         """Write every home, each log signed by its own key."""
-        envelope = sign_plan(self.plan, [KeySigner(key_of(school)) for school in self.schools])
+        signers = self.schools if self.plan_signers is None else self.plan_signers
+        envelope = sign_plan(self.plan, [KeySigner(key_of(school)) for school in signers])
         homes = {root / "consortium": ("county/log", self.consortium)}
         for school, entries in self.schools.items():
             homes[root / "schools" / school] = (f"county/schools/{school}", entries)
         for home, (origin, entries) in homes.items():
             (home / "log").mkdir(parents=True)
             (home / "charter.json").write_bytes(self.charter.to_bytes())
+            self.keep_next_charter(home)
             write_lines(home / "log", encode(entries, origin), origin)
             self.keep_plan(home, envelope)
         self.cosign(root / "consortium" / "log")
         return root
+
+    def keep_next_charter(self, home: Path) -> None:
+        """Put the next version of the charter in place, if there is one."""
+        if self.next_charter is None:
+            return
+        signers = [KeySigner(key_of(name)) for name in self.next_signers]
+        envelope = sign_envelope(self.next_charter.to_bytes(), CHARTER_TYPE, signers)
+        (home / "charters").mkdir()
+        (home / FOUNDING_FILE).write_bytes(self.charter.to_bytes())
+        (home / next_file(2)).write_bytes(envelope)
+        (home / "charter.json").write_bytes(self.next_charter.to_bytes())
+
+    def change_charter(self, *, signers: Sequence[str] | None = None, **changes: Any) -> None:
+        """Go on to a next version after the first round."""
+        before = self.charter.digest()
+        after = self.charter.model_copy(update={"version": 2, "previous": before, **changes})
+        self.next_charter = after
+        self.next_signers = tuple(self.schools) if signers is None else signers
+        changed = CharterChanged(
+            charter_digest=after.digest(),
+            previous_digest=before,
+            version=2,
+            signers=tuple(self.next_signers),
+        )
+        at = next(i for i, each in enumerate(self.consortium) if isinstance(each, RoundClosed))
+        self.consortium.insert(at + 1, changed)
+        for entries in self.schools.values():
+            sent = next(i for i, each in enumerate(entries) if isinstance(each, UpdateSent))
+            accepted = CharterAccepted(charter_digest=after.digest(), previous_digest=before)
+            entries.insert(sent + 1, accepted)
 
     def keep_plan(self, home: Path, envelope: bytes) -> None:
         """Put a signed plan where a consortium, or a school, keeps it."""

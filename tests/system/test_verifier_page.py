@@ -70,6 +70,16 @@ def test_what_is_whole_passes_every_check_that_the_program_has(page: Page, whole
     assert _named(result, "PASS") == {line.check for line in verify_path(whole).lines}
 
 
+def test_a_log_that_goes_on_under_a_next_charter(page: Page, tmp_path: Path) -> None:
+    story = tell_story()
+    story.change_charter(threshold=3)
+    folder = story.write(tmp_path / "all")
+    for place in (folder, folder / "consortium", folder / "schools" / "school-2"):
+        result = _checked(page, place)
+        assert (result["exitCode"], _named(result, "FAIL")) == (0, set())
+        assert _named(result, "PASS") == {line.check for line in verify_path(place).lines}
+
+
 def test_the_page_finds_every_tampering_by_the_checks_that_the_program_names(
     page: Page, whole: Path, tmp_path: Path
 ) -> None:

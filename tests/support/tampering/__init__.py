@@ -9,6 +9,7 @@ the whole consortium; a signature alone is no proof of honesty.
 from __future__ import annotations
 
 from support.tampering import (
+    charters,
     checkpoints,
     entries,
     files,
@@ -29,6 +30,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
     *histories.TAMPERINGS,
     *witnesses.TAMPERINGS,
     *homes.TAMPERINGS,
+    *charters.TAMPERINGS,
     *plans.TAMPERINGS,
     *stories.TAMPERINGS,
 )

@@ -254,3 +254,36 @@ def test_what_a_school_signed_itself_is_not_believed_against_the_others(tmp_path
     assert digest(b"school-2 1") in next(
         line.sentence for line in verdict.lines if line.status == "FAIL"
     )
+
+
+@pytest.mark.parametrize("part", ["", "consortium", "schools/school-2"])
+def test_a_log_that_goes_on_under_a_next_charter(tmp_path: Path, part: str) -> None:
+    story = tell_story()
+    story.change_charter(threshold=3)
+    verdict = verify_path(story.write(tmp_path / "all") / part)
+    assert [line.sentence for line in verdict.lines if line.status == "FAIL"] == []
+    charter = next(line for line in verdict.lines if line.check == "charter")
+    assert (charter.status, "version 2, with 3 members" in charter.sentence) == ("PASS", True)
+    assert story.charter.digest() in charter.sentence
+
+
+def test_a_home_that_has_not_heard_of_the_next_charter(tmp_path: Path) -> None:
+    story = tell_story()
+    story.change_charter(threshold=3)
+    demo = story.write(tmp_path / "all")
+    late = demo / "schools" / "school-3"
+    remove(late / "charters")
+    (late / "charter.json").write_bytes(story.charter.to_bytes())
+    assert failed(verify_path(demo)) == []
+    (late / "charter.json").write_bytes(charter_of(["school-3"], threshold=1).to_bytes())
+    assert failed(verify_path(demo)) == ["input"]
+
+
+def test_the_log_of_a_member_that_left_is_still_verified(tmp_path: Path) -> None:
+    story = tell_story(schools=4, rounds=1)
+    story.change_charter(members=story.charter.members[:3])
+    round_two = [e for e in story.consortium if getattr(e, "round", 1) == 1]
+    story.consortium = round_two
+    verdict = verify_path(story.write(tmp_path / "all"))
+    assert any("log of school-4 is whole" in line.sentence for line in verdict.lines)
+    assert "log.whole" not in failed(verdict) + warned(verdict)

@@ -108,7 +108,7 @@ def test_a_running_job_is_told_by_a_file(run: Run, files: Files) -> None:
         assert done.exit_code == 0, done.output
         assert "the job that runs will log it before it asks for anything else" in done.stdout
         shelf = PlanShelf(files.homes.consortium / PLANS_FOLDER)
-        kept = shelf.revocation(files.homes.plans[0], consortium.charter)
+        kept = shelf.revocation(files.homes.plans[0], consortium.charters)
     assert kept is not None
     assert kept.revocation.reason == "incident"
 

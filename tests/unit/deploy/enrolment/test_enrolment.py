@@ -265,7 +265,7 @@ def test_the_charter_names_the_approved(server: Server, north: Applicant, tmp_pa
     assert server.post(LOOK, looking) == (200, {"state": "approved"})
     server.desk.revoke("south")
     charter = found(server.home, threshold=None, witness_quorum=None, now=NOW)
-    assert charter_members(server.home) == {"north": north.request.public_key}
+    assert charter_members(server.home) == {"north": north.request.log_public_key}
     status, standing = server.post(LOOK, looking)
     assert (status, standing["state"]) == (200, "approved")
     assert Charter.from_bytes(standing["charter"].encode()) == charter

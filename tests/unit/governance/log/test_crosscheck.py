@@ -8,6 +8,7 @@ import pytest
 from support.logs import NOW, PLAN, RUN, Story, tell_story
 
 from fedtrace.governance.canonical import digest
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.log.crosscheck import crosscheck
 from fedtrace.governance.log.entries import (
     Entry,
@@ -53,7 +54,14 @@ def check(
 
     schools = {name: logged(entries) for name, entries in story.schools.items()}
     consortium = logged(story.consortium) if story.consortium else None
-    return list(crosscheck(consortium, schools, charter=story.charter, epsilon=accountant))
+    return list(
+        crosscheck(
+            consortium,
+            schools,
+            charters=CharterHistory(versions=(story.charter,)),
+            epsilon=accountant,
+        )
+    )
 
 
 def failed(story: Story) -> list[str]:

@@ -209,9 +209,10 @@ ALLOWED_NAMES = {
     "answered", "averaged", "charter_digest", "check", "checkpoint_digest", "clause",
     "clipping_norm", "code", "cohort_root", "cohort_size", "columns_dropped", "columns_kept",
     "delta", "digest", "epsilon_job", "inputs", "kind", "minimum", "noise_multiplier", "on",
-    "order_digest", "output_digest", "plan_digest", "policy_digest", "reason", "round", "rounds",
+    "order_digest", "output_digest", "plan_digest", "policy_digest", "previous_digest",
+    "reason", "round", "rounds",
     "rows_kept", "rows_rejected", "rule", "run_id", "sampling_rate", "school", "schools",
-    "signers", "students", "token_digest", "trust_mode",
+    "signers", "students", "token_digest", "trust_mode", "version",
     "expired", "given", "matter", "refused",
     "request", "requested", "scope", "withdrawn",
 }  # fmt: skip

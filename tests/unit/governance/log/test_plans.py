@@ -8,6 +8,7 @@ import pytest
 from support.gate import plan_with
 from support.logs import Story, key_of, tell_story
 
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.log.entries import Entry, PlanActivated, RoundClosed
 from fedtrace.governance.log.plans import check_plans
 from fedtrace.governance.log.verify import Line
@@ -39,7 +40,13 @@ def _of_plan(entry: Entry, old: str, new: str) -> Entry:
 def checked(story: Story, *envelopes: bytes, whole: bool = True) -> list[Line]:
     found = {story.plan.digest(): envelopes}
     return list(
-        check_plans(story.consortium, story.schools, found, charter=story.charter, whole=whole)
+        check_plans(
+            story.consortium,
+            story.schools,
+            found,
+            charters=CharterHistory(versions=(story.charter,)),
+            whole=whole,
+        )
     )
 
 
@@ -107,7 +114,7 @@ def test_a_schools_copy_names_plans_that_it_takes_no_part_in() -> None:
             story.consortium,
             story.schools,
             found,
-            charter=story.charter,
+            charters=CharterHistory(versions=(story.charter,)),
             whole=False,
             copied=copied,
         )

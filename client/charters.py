@@ -1,0 +1,94 @@
+"""The school's side of a charter's next version: checked, logged, then what the school goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from fedtrace.client.files import write_private
+from fedtrace.client.home import POLICY_FILE, policy_signed_by, require_home
+from fedtrace.client.keys import NextKey, SchoolKeys, load_keys
+from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import CharterHistory, read_charters
+from fedtrace.governance.errors import PolicyError
+from fedtrace.governance.log.entries import CharterAccepted
+from fedtrace.governance.log.log import Log
+from fedtrace.governance.policy import SchoolPolicy, sign_policy
+from fedtrace.governance.signing import Signer
+from fedtrace.governance.witnessing import school_origin
+
+
+def accept_charter(home: Path, envelope: bytes, *, now: datetime) -> CharterHistory:
+    """Go by the next version from now on; after a crash, the same call ends what was begun.
+
+    Where it names the key that `fedtrace.client.keys.NextKey` made, that key takes the place of
+    the school's present one, which is destroyed.
+
+    Args:
+        home: the school's; its gate does not run.
+        envelope: the next version, with its signatures.
+        now: the time of the log's entry.
+
+    Raises:
+        SignatureError: too few agreed.
+        Rejected: it is not the next version, or changes what cannot change.
+        PolicyError: it does not name this school, or names a key that is not here.
+        BlockingIOError: another process, as the gate, has the log open.
+        OSError: a file cannot be written; the present version stays in force.
+    """
+    require_home(home)
+    keys, history = load_keys(home / "keys"), read_charters(home)
+    coming = NextKey.find(home / "keys")
+    signers = [keys.signer, *([coming.signer] if coming else [])]
+    policy = policy_signed_by(home / POLICY_FILE, signers)
+    extended = history.extended(envelope)
+    signer = _signer_for(extended.current, policy, keys, signers)
+    *earlier, (last, content) = extended.files()
+    (home / earlier[0][0]).parent.mkdir(mode=0o700, exist_ok=True)
+    for name, each in earlier:
+        write_private(home / name, each, replace=True)
+    _log(home, history.current, extended.current, policy.school, keys, now=now)
+    if coming is not None and signer is coming.signer:
+        write_private(home / POLICY_FILE, sign_policy(policy, signer), replace=True)
+        coming.take_over()
+    write_private(home / last, content, replace=True)
+    return extended
+
+
+def _signer_for(
+    after: Charter, policy: SchoolPolicy, keys: SchoolKeys, signers: Sequence[Signer]
+) -> Signer:
+    """The key that the next version names for this school."""
+    named = next((m for m in after.members if m.name == policy.school), None)
+    if named is None:
+        raise PolicyError(
+            f"version {after.version} does not name {policy.school}, which is a member no more "
+            "then: fedtrace school leave"
+        )
+    if named.log_public_key == keys.log_public_key:
+        for signer in signers:
+            if signer.public_key == named.public_key:
+                return signer
+    raise PolicyError(
+        f"version {after.version} names the key {named.public_key} for {policy.school}, which is "
+        "not in this home: ask the consortium whose key it is, and accept nothing until then"
+    )
+
+
+def _log(
+    home: Path,
+    before: Charter,
+    after: Charter,
+    school: str,
+    keys: SchoolKeys,
+    *,
+    now: datetime,
+) -> None:
+    accepted = CharterAccepted(charter_digest=after.digest(), previous_digest=before.digest())
+    log = Log.open(home / "log", origin=school_origin(after, school), key=keys.log_key)
+    try:
+        if all(each.entry != accepted for each in log.entries()):
+            log.append(accepted, now=now)
+    finally:
+        log.close()

@@ -1,0 +1,206 @@
+"""The versions of a charter: how a consortium changes its members, their keys and its numbers.
+
+The founding charter is what schools compared by its digest. Every later one names the version
+before it, and is in force when the members of that version agreed to it by its rules, and its own
+members by its own. That is how The Update Framework changes its root (specification 1.0, section
+5.3.4): whoever trusts one version can follow to the last, and nobody without the old keys can lead
+them elsewhere.
+
+What a log was signed with cannot change: neither the consortium's log and aggregator, nor the key
+of a member's log. Whoever loses such a key starts a new log under a new name.
+
+::
+
+    charter.json          the version in force
+    charters/1.json       the founding charter, where there is a later one
+    charters/2.dsse.json  every later one, signed
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from errno import ENOENT
+from pathlib import Path
+
+from fedtrace.governance.agreement import require_agreement
+from fedtrace.governance.charter import CHARTER_TYPE, Charter, Member
+from fedtrace.governance.errors import PolicyError, Rejected
+from fedtrace.governance.log.storage import read_limited
+from fedtrace.governance.signing import (
+    ENVELOPE_LIMIT_BYTES,
+    PublicKey,
+    SignatureError,
+    unverified_payload,
+)
+
+CHARTER_FILE, FOUNDING_FILE = "charter.json", "charters/1.json"
+
+VERSIONS_LIMIT = 1_000
+"""More versions are not read."""
+
+
+def next_file(version: int) -> str:
+    """Where a later version lies in a home."""
+    return f"charters/{version}.dsse.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharterHistory:
+    """Every version up to the one in force, each agreed to by the one before.
+
+    Attributes:
+        versions: the founding charter first.
+        envelopes: of all but the first.
+    """
+
+    versions: tuple[Charter, ...]
+    envelopes: tuple[bytes, ...] = ()
+
+    @property
+    def current(self) -> Charter:
+        """The version in force."""
+        return self.versions[-1]
+
+    def version(self, charter_digest: str) -> Charter | None:
+        """The version of that digest; None where it is none of these."""
+        return next((each for each in self.versions if each.digest() == charter_digest), None)
+
+    def ever_members(self) -> Mapping[str, Member]:
+        """Everybody who was ever a member, by name, as last named."""
+        return {member.name: member for each in self.versions for member in each.members}
+
+    def extended(self, envelope: bytes) -> CharterHistory:
+        """The history with one more version.
+
+        Raises:
+            SignatureError: the members of the old or of the new version did not agree to it.
+            Rejected: it is no charter, not the next version, or changes what cannot change.
+        """
+        after = Charter.from_bytes(unverified_payload(envelope, CHARTER_TYPE))
+        self.require_lawful(after)
+        for charter, which in ((self.current, "present"), (after, "next")):
+            try:
+                require_agreement(envelope, CHARTER_TYPE, charter)
+            except SignatureError as error:
+                raise SignatureError(f"by the rules of the {which} version: {error}") from error
+        return CharterHistory(
+            versions=(*self.versions, after), envelopes=(*self.envelopes, envelope)
+        )
+
+    def require_lawful(self, after: Charter) -> None:
+        """Refuse what no signatures make the next version.
+
+        Raises:
+            Rejected: it is not the next version, or changes what cannot change.
+        """
+        before, present = self.current, self.current.digest()
+        if after.version != before.version + 1 or after.previous != present:
+            raise Rejected(
+                "version",
+                f"it is version {after.version} after {after.previous}; in force is version "
+                f"{before.version}, {present}",
+            )
+        for clause in ("consortium", "aggregator", "log"):
+            if getattr(after, clause) != getattr(before, clause):
+                raise Rejected(clause, f"{clause} is another one, and cannot change")
+        known = self.ever_members()
+        for member in after.members:
+            past = known.get(member.name)
+            if past is not None and past.log_public_key != member.log_public_key:
+                raise Rejected(
+                    "members.log_public_key",
+                    f"the key of the log of {member.name} is another one, and cannot change: a "
+                    "school that lost it joins again under a new name",
+                )
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """What a home keeps, by name, in the order in which it is written."""
+        if self.envelopes:
+            yield FOUNDING_FILE, self.versions[0].to_bytes()
+            for charter, envelope in zip(self.versions[1:], self.envelopes, strict=True):
+                yield next_file(charter.version), envelope
+        yield CHARTER_FILE, self.current.to_bytes()
+
+
+def read_charters(home: Path) -> CharterHistory:
+    """The versions that lie in a home; one after the version in force is not looked at.
+
+    Raises:
+        PolicyError: a file is no charter, is missing, or was not agreed to by the one before.
+        FileNotFoundError: there is no charter.
+        Corrupt, OSError: a file cannot be read.
+    """
+    try:
+        return _read(home)
+    except Rejected as error:
+        raise PolicyError(f"{home / CHARTER_FILE}: {error.sentence}") from error
+    except SignatureError as error:
+        raise PolicyError(f"{home / CHARTER_FILE} was not agreed to {error}") from error
+
+
+def _read(home: Path) -> CharterHistory:
+    content = read_limited(home / CHARTER_FILE, Charter.limit_bytes)
+    if content is None:
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(home / CHARTER_FILE))
+    current = Charter.from_bytes(content)
+    if current.version == 1:
+        return CharterHistory(versions=(current,))
+    if current.version > VERSIONS_LIMIT:
+        raise Rejected("version", f"version {current.version}, at most {VERSIONS_LIMIT} are read")
+    founding = _required(home, FOUNDING_FILE, Charter.limit_bytes)
+    history = CharterHistory(versions=(Charter.from_bytes(founding),))
+    for version in range(2, current.version + 1):
+        history = history.extended(_required(home, next_file(version), ENVELOPE_LIMIT_BYTES))
+    if history.current != current:
+        raise Rejected("previous", "it is not the version that was agreed to")
+    return history
+
+
+def changes(before: Charter, after: Charter) -> tuple[str, ...]:
+    """What a next version changes, a sentence each, for whoever signs it."""
+    return tuple(_changes(before, after))
+
+
+def _changes(before: Charter, after: Charter) -> Iterator[str]:
+    was, will = ({m.name: m for m in each.members} for each in (before, after))
+    for name in sorted(will.keys() - was.keys()):
+        yield f"{name} becomes a member; for it {_who(will[name])} can sign"
+    for name in sorted(was.keys() - will.keys()):
+        yield f"{name} is a member no more: what it signed does not count from then on"
+    for name in sorted(was.keys() & will.keys()):
+        if was[name].public_key != will[name].public_key:
+            yield f"the machine of {name} has another key"
+        if was[name].people != will[name].people:
+            yield f"for {name} other people can sign: {_who(will[name])}"
+    for clause, what in (
+        ("threshold", "members that must agree"),
+        ("people_per_member", "people who must sign for a member"),
+        ("witness_quorum", "members that must have cosigned the log"),
+    ):
+        old, new = getattr(before, clause), getattr(after, clause)
+        if old != new:
+            weaker = " (FEWER)" if old is not None and new is not None and new < old else ""
+            yield f"{what}: {_shown(new)} instead of {_shown(old)}{weaker}"
+
+
+def _who(member: Member) -> str:
+    if not member.people:
+        return "its machine"
+    return ", ".join(f"{each.role} {_short(each.public_key)}" for each in member.people) + ""
+
+
+def _short(key: PublicKey) -> str:
+    return f"{key[:8]}..."
+
+
+def _shown(number: int | None) -> str:
+    return "the usual number" if number is None else str(number)
+
+
+def _required(home: Path, name: str, limit_bytes: int) -> bytes:
+    content = read_limited(home / name, limit_bytes)
+    if content is None:
+        raise Rejected("previous", f"{name} is missing, so nobody can see who agreed to it")
+    return content
