@@ -25,6 +25,7 @@ from fedtrace.client.contribution import is_about_plans, is_for_witness, refuse
 from fedtrace.client.flower import SuperNode, SuperNodeUnreachableError, Task
 from fedtrace.client.home import open_school
 from fedtrace.client.retention import finish_cut_off
+from fedtrace.governance.log.heartbeat import Pulse
 from fedtrace.governance.refusals import RefusalCode
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def serve(
     *,
     last_resort: Answer,
     is_ending: Callable[[], bool] = lambda: False,
+    between: Callable[[], None] = lambda: None,
 ) -> None:
     """Answer tasks until the process is ended, or is to end and has finished its answer.
 
@@ -53,10 +55,12 @@ def serve(
         answer: The school's answer to a task.
         last_resort: What leaves when ``answer`` raises; says nothing about why.
         is_ending: Whether no other task may be begun.
+        between: What else is looked after, between two looks for a task; quick.
     """
     logger.info(READY)
     reachable = True
     while not is_ending():
+        between()
         try:
             worked = _serve_one(node, answer, last_resort)
         except SuperNodeUnreachableError as error:
@@ -115,7 +119,8 @@ def main() -> None:
     ending = threading.Event()  # an answer that is broken off would have been paid for in vain
     signal.signal(signal.SIGTERM, lambda _number, _frame: ending.set())
     node = SuperNode(options.supernode, options.secret_file)
-    serve(node, answer, last_resort=last_resort, is_ending=ending.is_set)
+    pulse = Pulse(school.log_beat)
+    serve(node, answer, last_resort=last_resort, is_ending=ending.is_set, between=pulse.look)
     school.close()
 
 

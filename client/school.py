@@ -46,6 +46,7 @@ from fedtrace.governance.log.entries import (
     decode_entry,
     size_bucket,
 )
+from fedtrace.governance.log.heartbeat import beat
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.orders import RoundOrder, SignedOrder
 from fedtrace.governance.plan import Plan
@@ -151,6 +152,15 @@ class School:
         if not self.opened_log.healthy:
             raise Corrupt("a write to the school's log failed: nothing goes on without the log")
         return self.opened_log
+
+    def log_beat(self, now: datetime) -> bool:
+        """Give the log its sign of life if it needs one; whether it did.
+
+        Raises:
+            Corrupt: the log is not available.
+            OSError: it cannot be written.
+        """
+        return beat(self.log, now=now)
 
     def log_view(self) -> SignedLog:
         """The log for reading, also beside the gate.

@@ -40,7 +40,9 @@ from fedtrace.deploy.network.provisioning import (
     renew_server,
 )
 from fedtrace.deploy.network.working import Working
+from fedtrace.governance.log.heartbeat import Pulse
 from fedtrace.server.app import LOG_FILE
+from fedtrace.server.heartbeat import beat_for
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +119,7 @@ class ConsortiumService:
         self._admitted: dict[str, bytes] = {}
         self._shown = b""
         self._looked_at = self._renewed_at = float("-inf")
+        self._pulse = Pulse(self._beat, clock)
         self._control: Control | None = None
         self._connections: Mapping[str, bool] = {}
         self._contacts: Mapping[str, datetime] = {}
@@ -181,6 +184,7 @@ class ConsortiumService:
         A SuperLink that does not answer, as while it starts again, is asked at the next tick.
         """
         self._keeper.tick()
+        self._pulse.look()
         with suppress(OSError):
             shorten(self._home / LOG_FILE)
         if time.monotonic() - self._renewed_at > _RENEW_SECONDS:
@@ -195,6 +199,12 @@ class ConsortiumService:
                 self._write_state()
             except NetworkError as error:
                 logger.warning("%s", error)
+
+    def _beat(self, now: datetime) -> None:
+        """The log's sign of life; a job that runs has the log, and what it does is one."""
+        with suppress(NetworkError):  # the jobs' own look says what is wrong with a file
+            if all(job.state != "running" for job in self._jobs.all()):
+                beat_for(self._home, now=now)
 
     def _renew(self) -> None:
         """A certificate that ends soon, or is for other names, is issued anew."""

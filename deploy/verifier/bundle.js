@@ -6,6 +6,8 @@ const NOT_CHECKED = [
   "The hashes in an export's tiles: they are computed again from the entries instead.",
 ];
 
+const LONGEST_SILENCE = 25 * 3600 * 1000;
+
 const splitLines = (bytes) => {
   const lines = [];
   let from = 0;
@@ -84,6 +86,9 @@ async function verifyLog(files, place, charter, say) {
     say("PASS", "log.whole", `${name}: its key signed it, and all ${note.size} entries are as they were then.`);
     const times = owner.entries.map((entry) => entry.time);
     if (times.some((time, i) => i > 0 && time < times[i - 1])) say("WARN", "log.time", `Time runs backwards in ${name}.`);
+    const moments = times.map((time) => Date.parse(time));
+    const gap = moments.findIndex((moment, i) => i > 0 && moment - moments[i - 1] > LONGEST_SILENCE);
+    if (gap > 0) say("WARN", "log.silence", `${name} is silent from ${times[gap - 1]} to ${times[gap]}, where it should say something every day.`);
   } catch (error) {
     if (!(error instanceof Failed)) throw error;
     say("FAIL", error.check, `${name}: ${error.message}.`);

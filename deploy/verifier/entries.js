@@ -55,6 +55,7 @@ const SCHOOL_TYPES = {
   "hold.placed": "request scope matter",
   "hold.lifted": "request",
   "access.given": "request kind",
+  "log.heartbeat": "",
 };
 const CONSORTIUM_TYPES = {
   "charter.adopted": "charter_digest",
@@ -73,6 +74,7 @@ const CONSORTIUM_TYPES = {
   "evaluation.closed": `${ROUND} inputs noise_multiplier`,
   "run.closed": "plan_digest run_id reason rounds",
   "model.released": "plan_digest run_id digest averaged",
+  "log.heartbeat": "",
 };
 
 // RFC 8785 of what entries are made of: ASCII strings, whole numbers, true, false, null.
@@ -114,7 +116,7 @@ function readEntry(bytes, index, origin, isSchool) {
   if (value.id !== String(index)) fail("entry.index", "says that it is another one");
   if (value.source !== origin) fail("entry.origin", "was written for another log");
   const data = value.data;
-  const wanted = types[value.type].split(" ");
+  const wanted = types[value.type].split(" ").filter(Boolean);
   const rules = { ...VALUES, ...OWN[value.type] };
   if (
     data === null || typeof data !== "object" || Object.keys(data).sort().join() !== [...wanted].sort().join() ||

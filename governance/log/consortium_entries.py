@@ -10,6 +10,7 @@ from fedtrace.governance.log.words import (
     Count,
     Decimal,
     Entry,
+    Heartbeat,
     OfRound,
     Sorted,
     VersionNumber,
@@ -170,6 +171,7 @@ class ModelReleased(Entry):
 
 
 CONSORTIUM_ENTRIES: tuple[type[Entry], ...] = (
+    Heartbeat,
     CharterAdopted,
     CharterChanged,
     PlanActivated,

@@ -64,6 +64,7 @@ from fedtrace.governance.log.shapes import data_pattern
 from fedtrace.governance.log.words import (
     Decimal,
     Entry,
+    Heartbeat,
     RequestToken,
     SizeBucket,
     decimal,
@@ -85,6 +86,7 @@ __all__ = [
     "Decimal",
     "Entry",
     "EvaluationClosed",
+    "Heartbeat",
     "HoldLifted",
     "HoldMatter",
     "HoldPlaced",

@@ -11,6 +11,7 @@ from fedtrace.governance.log.words import (
     Count,
     Decimal,
     Entry,
+    Heartbeat,
     OfRound,
     RequestToken,
     RoundNumber,
@@ -173,6 +174,7 @@ class AccessGiven(Entry):
 
 
 SCHOOL_ENTRIES: tuple[type[Entry], ...] = (
+    Heartbeat,
     SchoolInitialised,
     PolicyChanged,
     CharterAccepted,

@@ -11,6 +11,7 @@ Each check has a name that `Line.check` carries; removing any of them makes a te
 ``entry.size`` ...         every entry is one that a log can hold, at its own place
 ``log.kind``               no entry of a school stands in the consortium's log, or the reverse
 ``log.time``               time does not run backwards
+``log.silence``            no day was passed over in silence
 ``log.whole``              all of them hold, or only warn
 =========================  =======================================================================
 """
@@ -30,6 +31,7 @@ from fedtrace.governance.log.entries import (
     LoggedEntry,
     decode_entry,
 )
+from fedtrace.governance.log.heartbeat import LONGEST_SILENCE
 from fedtrace.governance.log.merkle import root_of
 from fedtrace.governance.log.note import NoteError
 from fedtrace.governance.signing import PublicKey
@@ -113,6 +115,7 @@ def verify_log(log: LogBytes) -> VerifiedLog:
     except _Failed as failed:
         return VerifiedLog(lines=(*warnings, failed.line), entries=())
     warnings += _compare_times(log, entries)
+    warnings += _find_silence(log, entries)
     sentence = (
         f"{_capital(log.name)} is whole: its own key signed it, all {len(entries)} entries are as "
         "they were when signed, and none has room for a student's data or free text."
@@ -187,6 +190,24 @@ def _compare_times(log: LogBytes, entries: Sequence[LoggedEntry]) -> Iterator[Li
             )
             yield Line(status="WARN", check="log.time", sentence=sentence)
             return
+
+
+def _find_silence(log: LogBytes, entries: Sequence[LoggedEntry]) -> Iterator[Line]:
+    """A log that is kept says something every day; one line, however often it did not."""
+    silent = [
+        (earlier, later)
+        for earlier, later in pairwise(entries)
+        if later.time - earlier.time > LONGEST_SILENCE
+    ]
+    if silent:
+        earlier, later = max(silent, key=lambda pair: pair[1].time - pair[0].time)
+        times = "" if len(silent) == 1 else f" {len(silent)} times, the longest"
+        sentence = (
+            f"{_capital(log.name)} is silent{times} from {earlier.time:%Y-%m-%d %H:%M} to "
+            f"{later.time:%Y-%m-%d %H:%M} UTC, where it should say something every day: nobody can "
+            "tell from it what happened meanwhile. Ask its owner what was switched off, and why."
+        )
+        yield Line(status="WARN", check="log.silence", sentence=sentence)
 
 
 def _capital(text: str) -> str:

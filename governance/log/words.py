@@ -77,6 +77,12 @@ class Entry(Sorted):
     type: ClassVar[str]
 
 
+class Heartbeat(Entry):
+    """Of every log: it is kept, and nothing else happened for a day."""
+
+    type = "log.heartbeat"
+
+
 class OfRound(Entry):
     """What every entry about a round says."""
 

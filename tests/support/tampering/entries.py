@@ -10,6 +10,7 @@ from support.logs import (
     RUN,
     encode,
     tell_story,
+    write_lines,
 )
 from support.tampering.tools import ORIGIN, OTHER, Tampering, lines_of, log_of, sign_anew
 
@@ -88,6 +89,21 @@ def an_entry_dated_back(demo: Path) -> None:
     _odd_entry(demo, lambda line: line.replace(b"T08:00:04", b"T07:00:04"), at=4)
 
 
+def days_left_out(demo: Path) -> None:
+    """Two days and the sign of life in them are cut out before the last two entries."""
+    lines = encode(tell_story().consortium, ORIGIN)
+    late = [line.replace(b"2026-09-01T", b"2026-09-03T") for line in lines[-2:]]
+    sign_anew(demo, [*lines[:-2], *late])
+
+
+def a_school_that_says_nothing_for_a_day_and_more(demo: Path) -> None:
+    log = log_of(demo, "school-2")
+    *lines, last = lines_of(log)
+    write_lines(
+        log, [*lines, last.replace(b"2026-09-01T08", b"2026-09-02T10")], "county/schools/school-2"
+    )
+
+
 TAMPERINGS: tuple[Tampering, ...] = (
     Tampering(act=an_entry_of_no_type, fails=("entry.type",)),
     Tampering(act=an_entry_with_one_key_more, fails=("entry.schema",)),
@@ -104,4 +120,6 @@ TAMPERINGS: tuple[Tampering, ...] = (
     Tampering(act=an_entry_that_is_no_json, fails=("entry.json",)),
     Tampering(act=a_schools_entry_in_the_consortiums_log, fails=("log.kind",)),
     Tampering(act=an_entry_dated_back, warns=("log.time",)),
+    Tampering(act=days_left_out, warns=("log.silence",)),
+    Tampering(act=a_school_that_says_nothing_for_a_day_and_more, warns=("log.silence",)),
 )

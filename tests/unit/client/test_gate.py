@@ -55,6 +55,19 @@ def run(tasks: Iterable[Any], answer: Callable[[Any], Any]) -> list[Any]:
     return node.replies
 
 
+def test_other_things_are_looked_after_between_tasks() -> None:
+    looked: list[int] = []
+    node = Node(["one", None, "two"])
+    with pytest.raises(Stop):
+        serve(
+            cast("Any", node),
+            cast("Any", str),
+            last_resort=cast("Any", str),
+            between=lambda: looked.append(len(node.replies)),
+        )
+    assert looked == [0, 1, 1, 2]
+
+
 def test_every_task_is_answered() -> None:
     assert run(["a", None, "b"], str.upper) == ["A", "B"]
 
