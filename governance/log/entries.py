@@ -142,6 +142,7 @@ _DATA: Mapping[type[Entry], re.Pattern[bytes]] = MappingProxyType(
 # The envelope has one encoding, so it is found as text. What stands in the data's place need not
 # be JSON for that; its own schema judges exactly these bytes.
 _HEAD, _AFTER_DATA = b'{"data":', b',"datacontenttype":"application/json","id":"'
+_HEAD_BYTES = len(_HEAD)
 _BEFORE_TYPE, _END = b'","type":"', b'"}'
 _REST_BUT_TYPE = (
     rb'(0|[1-9][0-9]{0,15})","source":"([A-Za-z0-9._/-]{1,128})","specversion":"1\.0",'
@@ -155,7 +156,7 @@ _LINES = {
         kind,
         re.compile(
             re.escape(_HEAD)
-            + rb"(%b)" % _DATA[kind].pattern
+            + rb"(?:%b)" % _DATA[kind].pattern
             + re.escape(_AFTER_DATA)
             + _REST_BUT_TYPE
             + re.escape(_BEFORE_TYPE + name + _END)
@@ -173,19 +174,19 @@ class LoggedEntry(NamedTuple):
         origin: the log's name.
         time: when it was written, by the clock of the log's owner.
         kind: its type.
-        data: its bytes, valid and canonical for that type.
+        line: its bytes; what they say is valid and canonical for that type.
     """
 
     index: int  # type: ignore[assignment]  # the tuple's own method is not used
     origin: str
     time: datetime
     kind: type[Entry]
-    data: bytes
+    line: bytes
 
     @property
     def entry(self) -> Entry:
         """What happened; built anew each time, because most entries are only counted."""
-        return self.kind.model_validate_json(self.data)
+        return self.kind.model_validate_json(self.line[_HEAD_BYTES : self.line.rfind(_AFTER_DATA)])
 
 
 def encode_entry(entry: Entry, *, index: int, origin: str, now: datetime) -> bytes:
@@ -225,10 +226,10 @@ def decode_entry(line: bytes, *, index: int, origin: str) -> LoggedEntry:
     found = known and known[1](line)
     if not (known and found):
         return _decode_by_parts(line, index=index, origin=origin)
-    data, number, source, moment = found.groups()
+    number, source, moment = found.groups()
     _require_place(index, origin, number, source)
     # Half the time of the class itself, which would name each of them once more.
-    return tuple.__new__(LoggedEntry, (index, origin, _time(moment, index), known[0], data))
+    return tuple.__new__(LoggedEntry, (index, origin, _time(moment, index), known[0], line))
 
 
 def _decode_by_parts(line: bytes, *, index: int, origin: str) -> LoggedEntry:
@@ -241,7 +242,7 @@ def _decode_by_parts(line: bytes, *, index: int, origin: str) -> LoggedEntry:
     rest = _REST.fullmatch(line, end + len(_AFTER_DATA)) if end > 0 else None
     if rest is None or not line.startswith(_HEAD + b"{"):
         raise _envelope_problem(line, index)
-    data = line[len(_HEAD) : end]
+    data = line[_HEAD_BYTES:end]
     number, source, moment, kind = rest.groups()
     schema = _BY_NAME.get(kind)
     if schema is None:
@@ -249,7 +250,7 @@ def _decode_by_parts(line: bytes, *, index: int, origin: str) -> LoggedEntry:
     _require_place(index, origin, number, source)
     if not _DATA[schema].fullmatch(data):
         _require_data(schema, data, index)
-    return LoggedEntry(index, origin, _time(moment, index), schema, data)
+    return LoggedEntry(index, origin, _time(moment, index), schema, line)
 
 
 def _require_place(index: int, origin: str, number: bytes, source: bytes) -> None:
