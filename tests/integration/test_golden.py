@@ -23,6 +23,7 @@ from support.golden import (
     GOLDEN,
     KEPT_ROUND,
     Direct,
+    Heard,
     SlowClock,
     homes_of,
     messages_of,
@@ -80,9 +81,8 @@ def installed(facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def test_no_recording_was_changed_since_it_was_made(version: str) -> None:
     """A version that is out there wrote these bytes, whatever today's code would like to read."""
-    listed = dict(
-        reversed(line.split("  ")) for line in (GOLDEN / DIGESTS).read_text().splitlines()
-    )
+    lines = (GOLDEN / DIGESTS).read_text().splitlines()
+    listed = {name: each for each, name in (line.split("  ") for line in lines)}
     found = {
         f"{version}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (GOLDEN / version).iterdir()
@@ -92,7 +92,7 @@ def test_no_recording_was_changed_since_it_was_made(version: str) -> None:
 
 
 def test_a_recording_holds_what_is_said_in_a_round(version: str, homes: Workspace) -> None:
-    said = [part for each in messages_of(version) for part in (each.request | each.reply).values()]
+    said = [part for each in messages_of(version) for part in _parts(each)]
     kept = [path.read_bytes() for path in homes.root.rglob("*.*") if path.is_file()]
     assert _formats([*said, *kept]) >= FORMATS
 
@@ -114,7 +114,7 @@ def test_todays_aggregator_takes_updates_and_refusals_of_then(
         if each.stage == "contribute" and each.job != "distributed":
             signed = open_order(each.request["order"], charter.aggregator.public_key)
             plan = plans.open(signed.order.plan_digest, charter).plan
-            expected = expectation(plan, signed, charter.member_keys())
+            expected = expectation(plan, signed, dict(charter.member_keys()))
             verdict = examine(each.school, each.reply, expected, frozenset())
             decided.append((each.job, type(verdict), getattr(verdict, "code", "")))
     assert set(decided) == {("usual", Accepted, ""), ("foreign", Declined, "R07")}
@@ -195,6 +195,10 @@ def test_an_order_of_a_newer_format_is_refused(version: str, homes: Workspace) -
         reply = answer({**asked.request, "order": newer}, school=school, now=asked.now)
     notice = RefusalNotice.from_bytes(unverified_payload(reply["refusal"], REFUSAL_TYPE))
     assert (notice.code, notice.clause) == ("R14", "order")
+
+
+def _parts(heard: Heard) -> tuple[bytes, ...]:
+    return (*heard.request.values(), *heard.reply.values())
 
 
 def _formats(parts: list[bytes]) -> set[str]:
