@@ -84,9 +84,36 @@ def _first_problem(cls: type[Document], error: Exception) -> str:
     """Where the first problem is and what was expected, without repeating what came."""
     if not isinstance(error, ValidationError):
         return f"the {_spoken(cls)} is nested too deeply"
-    first = error.errors(include_url=False, include_input=False)[0]
+    problems = error.errors(include_url=False)
+    if named := next((each for each in problems if each["loc"] == ("format",)), None):
+        newer = _newer_version(cls, named["input"])
+        if newer is not None:
+            return newer
+    first = problems[0]
     where = ".".join(str(part) for part in first["loc"])[:100] or "the whole"
     return f"the {_spoken(cls)} is not well formed at {where}: {first['msg'][:200]}"
+
+
+def _newer_version(cls: type[Document], named: object) -> str | None:
+    """What to do where this is the expected format in a newer version; None where it is not.
+
+    Args:
+        cls: the document that was expected.
+        named: what stands under ``format``.
+    """
+    expected = cls.model_fields["format"].default if "format" in cls.model_fields else None
+    if not isinstance(expected, str) or not isinstance(named, str):
+        return None
+    name, _, ours = expected.rpartition("/")
+    match = re.fullmatch(rf"{re.escape(name)}/([1-9][0-9]{{0,5}})", named)
+    if match is None:
+        return None
+    if int(match[1]) <= int(ours):
+        return None
+    return (
+        f"the {_spoken(cls)} has the format {named} of a newer fedtrace, and this one reads "
+        f"{expected}: upgrade fedtrace here (docs/rolling-upgrade.md)"
+    )
 
 
 def _spoken(cls: type[Document]) -> str:

@@ -8,6 +8,7 @@ it up; what comes after it is another plan, with a budget that the schools weigh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from fedtrace.governance.errors import Corrupt, PolicyError
@@ -78,6 +79,22 @@ def abandon(consortium: Consortium, plan_digest: str, *, now: datetime) -> RunCl
     entry = RunClosed(plan_digest=plan_digest, run_id=run_id, reason="abandoned", rounds=rounds)
     consortium.log.append(entry, now=now)
     return entry
+
+
+def was_given_up(lines: Sequence[bytes], origin: str, run_id: str) -> bool:
+    """Whether the lines of a consortium's log say that a person gave this run up.
+
+    The database of such a run is older than the log, and shows it open for good.
+    """
+    told = (
+        decode_entry(line, index=index, origin=origin).entry
+        for index, line in enumerate(lines)
+        if RunClosed.type.encode() in line and run_id.encode() in line
+    )
+    return any(
+        isinstance(entry, RunClosed) and (entry.run_id, entry.reason) == (run_id, "abandoned")
+        for entry in told
+    )
 
 
 def _opened(log: Log, plan_digest: str) -> str | None:

@@ -80,12 +80,16 @@ def read_invite(text: str, *, now: datetime) -> Invite:
         if hashlib.sha256(content).digest()[:_CHECK_BYTES] != check:
             raise ValueError
         unpacker = zlib.decompressobj()
-        invite = Invite.from_bytes(unpacker.decompress(content, Invite.limit_bytes))
-    except (ValueError, binascii.Error, zlib.error, Rejected) as error:
+        plain = unpacker.decompress(content, Invite.limit_bytes)
+    except (ValueError, binascii.Error, zlib.error) as error:
         raise ValueError(
             "the invite is incomplete or was changed on its way: copy the whole line again, or "
             "ask the consortium to send it again"
         ) from error
+    try:
+        invite = Invite.from_bytes(plain)
+    except Rejected as error:  # the check above held: the line came as it was written
+        raise ValueError(f"the invite cannot be used: {error.sentence}") from error
     if invite.expires_at <= now:
         raise ValueError(
             f"the invite expired at {invite.expires_at:%Y-%m-%d %H:%M} UTC, and this machine's "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +22,11 @@ from fedtrace.deploy.monitoring.metrics import (
 )
 from fedtrace.deploy.network.keeping import Observation
 from fedtrace.governance.charter_history import CHARTER_FILE, read_charters
+from fedtrace.governance.log.storage import read_log
 from fedtrace.privacy.accounting import epsilon
 from fedtrace.server.accounting import remembering
-from fedtrace.server.consortium import PLANS_FOLDER, database_url
+from fedtrace.server.consortium import LOG_FOLDER, PLANS_FOLDER, database_url
+from fedtrace.server.lost import was_given_up
 from fedtrace.server.plans import PlanShelf
 from fedtrace.server.restored import is_unconfirmed
 from fedtrace.server.store import ConsortiumStore
@@ -95,14 +97,15 @@ class ConsortiumView:
         answers: list[tuple[tuple[str, ...], float]] = []
         durations: dict[str, float] = {}
         charged: dict[str, float] = {}
-        running = 0
+        unfinished: list[str] = []
         with closing(ConsortiumStore.open(database_url(self._home))) as store:
             for digest in store.plan_digests():
                 stored = store.head(digest)
                 if stored is None:
                     continue
                 plan, head = shelf.open_past(digest, charters).plan, stored.head
-                running += head.state != "closed"
+                if head.state != "closed":
+                    unfinished.append(head.run_id)
                 finished = [each.outcome for each in store.finished(head.run_id)]
                 closed = Counter("closed" if each.closed else "given_up" for each in finished)
                 rounds += [((plan.name, result), number) for result, number in closed.items()]
@@ -116,7 +119,9 @@ class ConsortiumView:
                     durations[plan.name] = finished[-1].end_seconds - finished[-1].start_seconds
                 events = store.events(head.run_id)
                 charged[plan.name] = self._epsilon(events, plan.privacy.delta) if events else 0.0
-        yield gauge("jobs_open", "Jobs that were opened and have not ended.", running)
+        yield gauge(
+            "jobs_open", "Jobs that were opened and have not ended.", self._open(unfinished)
+        )
         yield counters(
             "rounds", "Rounds that are over, the evaluation too.", ("plan", "result"), rounds
         )
@@ -130,3 +135,11 @@ class ConsortiumView:
             last.add_metric([name], seconds)
         yield last
         yield gauges("epsilon_charged", "Of the job, for one student.", "plan", charged)
+
+    def _open(self, unfinished: Sequence[str]) -> int:
+        """How many of the runs that the database holds to be open were not given up."""
+        if not unfinished:
+            return 0
+        origin = read_charters(self._home).current.log.origin
+        lines = read_log(self._home / LOG_FOLDER).lines
+        return sum(not was_given_up(lines, origin, run_id) for run_id in unfinished)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+from flwr.app import Message
 from prometheus_client import CollectorRegistry, generate_latest
+from support.consistency import logged
 from support.federation import Federation
 from support.tree import text
 
+from fedtrace.client.app import request_in
 from fedtrace.deploy.monitoring.consortium import ConsortiumView
 from fedtrace.deploy.monitoring.school import SchoolView
 from fedtrace.deploy.network.keeping import Observation
 from fedtrace.deploy.network.provisioning import provision_server
+from fedtrace.deploy.simulation.grid import Node, deliver
+from fedtrace.deploy.simulation.in_process import run_in_process
+from fedtrace.governance.log.entries import RunClosed, RunOpened
+from fedtrace.server.consortium import open_consortium
 from fedtrace.server.restored import mark_restored
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -91,6 +100,28 @@ def test_the_consortium_shows_its_job(federation: Federation) -> None:
     assert not view.is_alive()
     mark_restored(home, made_at=NOW - timedelta(days=1))
     assert len(view.problems()) == 1
+
+
+def test_a_job_that_was_given_up_is_not_shown_as_open(federation: Federation) -> None:
+    def dies(node_id: int, message: Message, node: Node) -> Iterable[Message]:
+        if "order" in request_in(message):
+            raise KeyboardInterrupt
+        return deliver(node_id, message, node)
+
+    home, digest = federation.workspace.consortium_home, federation.plans["usual"].digest()
+    with pytest.raises(KeyboardInterrupt):
+        run_in_process(federation.workspace, digest, progress=lambda event: None, transport=dies)
+    provision_server(home / "network", hosts=["localhost"], now=NOW)
+    view = ConsortiumView(home, Running({}), lambda: NOW)
+    assert exposed(view)["fedtrace_jobs_open"] == 1
+
+    with closing(open_consortium(home)) as consortium:
+        opened = next(e for e in logged(home) if isinstance(e, RunOpened))
+        entry = RunClosed(  # as `fedtrace consortium abandon` writes it
+            plan_digest=digest, run_id=opened.run_id, reason="abandoned", rounds=0
+        )
+        consortium.log.append(entry, now=datetime.now(UTC))
+    assert exposed(view)["fedtrace_jobs_open"] == 0
 
 
 def test_a_school_shows_what_it_has_charged_and_nothing_about_students(

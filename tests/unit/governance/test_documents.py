@@ -93,6 +93,22 @@ def test_a_field_that_nobody_defined_is_refused(make: Callable[[], Document]) ->
 
 
 @pytest.mark.parametrize("make", DOCUMENTS)
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [(b"/2", r"of a newer fedtrace.*: upgrade fedtrace here"), (b"/0", "at format: Input should")],
+)
+def test_another_version_of_a_format_says_who_must_upgrade(
+    make: Callable[[], Document], number: bytes, sentence: str
+) -> None:
+    """Also where the newer version has fields that this one does not know."""
+    document = make()
+    newer = document.to_bytes().replace(b'/1"', number + b'"')[:-1] + b',"zz":1}'
+    assert newer.count(number + b'"') >= 1
+    with pytest.raises(Rejected, match=sentence):
+        type(document).from_bytes(newer)
+
+
+@pytest.mark.parametrize("make", DOCUMENTS)
 def test_more_bytes_than_the_limit_are_not_parsed(make: Callable[[], Document]) -> None:
     kind = type(make())
     with pytest.raises(Rejected, match=f"at most {kind.limit_bytes}"):

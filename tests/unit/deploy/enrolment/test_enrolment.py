@@ -122,6 +122,12 @@ def test_an_invite_survives_the_mail(server: Server) -> None:
     assert invite.expires_at == NOW + VALID
 
 
+def test_an_invite_of_a_newer_version_says_what_to_upgrade(server: Server) -> None:
+    newer = server.invite("north").model_copy(update={"format": "fedtrace-invite/2"})
+    with pytest.raises(ValueError, match=r"of a newer fedtrace.*: upgrade fedtrace here"):
+        read_invite(newer.to_line(), now=NOW)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
