@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from fedtrace.deploy.audit import FoundLog, compare_charters, compare_plans, unreadable, verify_home
 from fedtrace.deploy.log_homes import find_homes, read_history
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.crosscheck import crosscheck
 from fedtrace.governance.log.entries import (
@@ -32,6 +33,7 @@ _EXPLAINS: Mapping[str, str] = MappingProxyType(
         "members": "the school, whose key signed both",
         "rounds.plan": "the consortium",
         "rounds.checkpoint": "the consortium",
+        "charter": "the consortium: it says which version of the charter is in force",
         "rounds.inputs": "the consortium",
         "rounds.privacy": "the consortium and the school: one of the two logs is not true",
         "updates.sent": "the consortium: it counts what the school does not know",
@@ -61,10 +63,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """What ``fedtrace audit reconcile`` prints and returns."""
+    """What ``fedtrace audit reconcile`` prints and returns.
+
+    Attributes:
+        findings: the checks, in order.
+        exit_code: 0 they tell the same, 1 a person should look, 2 they do not.
+        logs: those that were held against each other.
+        charters: whose keys were used; None where there is none to read.
+    """
 
     findings: tuple[Finding, ...]
     exit_code: int
+    logs: tuple[FoundLog, ...] = ()
+    charters: CharterHistory | None = None
 
 
 def reconcile(paths: Sequence[Path]) -> Reconciliation:
@@ -96,7 +107,7 @@ def reconcile(paths: Sequence[Path]) -> Reconciliation:
     theirs = {school: each.entries for school, each in schools.items()}
     lines += crosscheck(ours.entries, theirs, charters=charters, epsilon=epsilon)
     lines += compare_plans([ours, *schools.values()], charters, whole=False)
-    return _of(lines)
+    return _of(lines, logs=[ours, *schools.values()], charters=charters)
 
 
 def _one_history(consortiums: Sequence[FoundLog]) -> tuple[FoundLog | None, list[Line]]:
@@ -159,9 +170,16 @@ def _place(log: FoundLog) -> str:
     return str(log.home.log) if log.home else "an unknown place"
 
 
-def _of(lines: Sequence[Line]) -> Reconciliation:
+def _of(
+    lines: Sequence[Line],
+    *,
+    logs: Sequence[FoundLog] = (),
+    charters: CharterHistory | None = None,
+) -> Reconciliation:
     findings = tuple(
         Finding(line=line, explains=None if line.status == "PASS" else _EXPLAINS.get(line.check))
         for line in lines
     )
-    return Reconciliation(findings=findings, exit_code=exit_code(lines))
+    return Reconciliation(
+        findings=findings, exit_code=exit_code(lines), logs=tuple(logs), charters=charters
+    )

@@ -73,6 +73,7 @@ def lint(
     findings = [
         *_dates(plan, now),
         *_schools(plan, charter),
+        *_agreement(charter),
         *_witnesses(plan, charter),
         *_data(plan),
         *_rounds(plan),
@@ -130,6 +131,16 @@ def _schools(plan: Plan, charter: Charter | None) -> Iterator[Finding]:
             "privacy.planned_students",
             f"{plan.privacy.planned_students} planned students are fewer than {minimum} schools "
             f"of at least {plan.data.min_students} have",
+        )
+
+
+def _agreement(charter: Charter | None) -> Iterator[Finding]:
+    """Nobody puts a plan into force alone."""
+    if charter is not None and charter.threshold * charter.people_per_member == 1:
+        yield _warning(
+            "charter.threshold",
+            "one person alone can put this plan into force: the charter asks for 1 member and 1 of "
+            "its people",
         )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +15,22 @@ from fedtrace.deploy.cli import witness
 from fedtrace.deploy.cli.documents import read_charter, read_document
 from fedtrace.deploy.cli.output import console, plain_errors, print_checks, print_json, print_lines
 
+if TYPE_CHECKING:
+    from fedtrace.deploy.audit import FoundLog
+    from fedtrace.governance.charter_history import CharterHistory
+    from fedtrace.governance.log.verify import Line
+
 app = typer.Typer(help="Check logs and promises offline.", no_args_is_help=True)
 app.add_typer(witness.app, name="witness")
 
 
 DEFAULT_EPSILON = 2.0
+
+
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", help="Write a page to read, print and file as well; a new file."),
+]
 
 
 class AttackChoice(StrEnum):
@@ -42,6 +56,7 @@ def verify(
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+    html: Html = None,
 ) -> None:
     """Verify every log under PATH and hold them against each other.
 
@@ -52,6 +67,15 @@ def verify(
 
     with plain_errors():
         verdict = verify_path(path)
+        if html is not None:
+            _write_page(
+                html,
+                f"The logs in {path.resolve().name}",
+                "fedtrace audit verify",
+                verdict.lines,
+                logs=verdict.logs,
+                charters=verdict.charters,
+            )
     if json:
         print_json(
             {
@@ -77,6 +101,7 @@ def reconcile(
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+    html: Html = None,
 ) -> None:
     """Hold logs from several places against each other, and say who has to explain a difference.
 
@@ -86,6 +111,16 @@ def reconcile(
 
     with plain_errors():
         found = hold_together(paths)
+        if html is not None:
+            told = [replace(each.line, sentence=each.sentence) for each in found.findings]
+            _write_page(
+                html,
+                f"Logs from {len(paths)} places",
+                "fedtrace audit reconcile",
+                told,
+                logs=found.logs,
+                charters=found.charters,
+            )
     if json:
         print_json(
             {
@@ -292,3 +327,20 @@ def attack(
         print_lines(f"tried: {found.tried}\nbound: {found.bound}")
         print_checks((finding.status, finding.sentence) for finding in found.findings)
     raise typer.Exit(found.exit_code)
+
+
+def _write_page(
+    path: Path,
+    title: str,
+    command: str,
+    lines: Sequence[Line],
+    *,
+    logs: Sequence[FoundLog],
+    charters: CharterHistory | None,
+) -> None:
+    """The page of a verdict; a file that is there is not replaced, it may be filed evidence."""
+    from fedtrace.deploy.report.verdict import verdict_page
+
+    page = verdict_page(title, command, lines, logs=logs, charters=charters, now=datetime.now(UTC))
+    with path.open("x", encoding="utf-8") as file:
+        file.write(page)

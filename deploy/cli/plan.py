@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -15,34 +14,23 @@ from fedtrace.deploy.cli.documents import (
     read_charter,
     read_document,
     read_plan,
-    write_agreement,
 )
-from fedtrace.deploy.cli.key import SigningKey, signer_of
 from fedtrace.deploy.cli.options import Epsilon, Json, Seed, Trust, TrustChoice
 from fedtrace.deploy.cli.output import (
     ExitCode,
-    fail,
     plain_errors,
     print_json,
     print_lines,
     say_next,
 )
 from fedtrace.deploy.cli.plan_life import AnyPlan, diff, revoke, status
-from fedtrace.governance.charter import Charter
+from fedtrace.deploy.cli.plan_signing import CharterFile, PlanFile, findings_of, propose, sign
 from fedtrace.governance.explain import explain as explain_plan
 from fedtrace.governance.label import privacy_label
-from fedtrace.governance.lint import Finding, job_epsilon
-from fedtrace.governance.lint import lint as lint_plan
-from fedtrace.governance.plan import Plan
+from fedtrace.governance.lint import job_epsilon
 from fedtrace.governance.witnessing import witness_sentence
 
 app = typer.Typer(help="Read, check and sign plans.", no_args_is_help=True)
-
-PlanFile = Annotated[Path, typer.Argument(help="The plan, as TOML.", metavar="PLAN.toml")]
-CharterFile = Annotated[
-    Path | None,
-    typer.Option("--charter", help="The consortium's charter.json, to check members against."),
-]
 
 
 @app.callback()
@@ -50,7 +38,7 @@ def plan() -> None:
     """Read, check and sign plans: what one training job may do."""
 
 
-for command in (diff, status, revoke):
+for command in (propose, sign, diff, status, revoke):
     app.command()(command)
 
 
@@ -120,7 +108,7 @@ def lint(path: PlanFile, charter: CharterFile = None, json: Json = False) -> Non
     """
     with plain_errors():
         rules = read_charter(charter) if charter else None
-        findings = _findings(read_plan(path), rules)
+        findings = findings_of(read_plan(path), rules)
     if json:
         print_json(
             [{"level": f.level, "clause": f.clause, "sentence": f.sentence} for f in findings]
@@ -162,48 +150,3 @@ def explain(
             previous=any_plan(previous) if previous else None,
         )
     print_lines(page)
-
-
-@app.command()
-def sign(
-    path: PlanFile,
-    key: SigningKey,
-    charter: CharterFile = None,
-    envelope: Annotated[
-        Path | None,
-        typer.Option(help="Where the signed plan is; a plan that others signed is joined."),
-    ] = None,
-) -> None:
-    """Sign a plan for a school; writes PLAN.dsse.json beside it, or adds to the one there.
-
-    A plan in which `fedtrace plan lint` finds an error is not signed. With --charter, neither is
-    one whose key is no member's.
-    """
-    target = envelope or path.with_suffix(".dsse.json")
-    with plain_errors():
-        document = read_plan(path)
-        rules = read_charter(charter) if charter else None
-        signer = signer_of(key)
-        with naming(key):
-            name = rules.signatory(signer.public_key) if rules else f"the key {signer.public_key}"
-        errors = [found for found in _findings(document, rules) if found.level == "error"]
-        if errors:
-            fail(_not_signed(path, errors), ExitCode.BAD_INPUT)
-        write_agreement(target, document, signer)
-    print_lines(f"signed {document.digest()}\nby {name}\nwritten to {target}")
-    say_next(
-        "send this file to the schools that have not signed; when enough have, each of them runs "
-        "fedtrace school accept"
-    )
-
-
-def _findings(document: Plan, charter: Charter | None) -> list[Finding]:
-    from fedtrace.privacy.accounting import epsilon
-
-    return lint_plan(document, epsilon=epsilon, now=datetime.now(UTC), charter=charter)
-
-
-def _not_signed(path: Path, errors: Sequence[Finding]) -> str:
-    first = f"{errors[0].clause}: {errors[0].sentence}"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{path} was not signed: {first}{more}. See fedtrace plan lint {path}."

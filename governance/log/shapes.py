@@ -75,4 +75,4 @@ def _inside(pattern: str) -> str:
         raise TypeError(f"the pattern {pattern} is open at an end")
     if re.search(r"\[\^|\\[^.]|\"|(?<!\\)\.(?![^\[]*\])", pattern):
         raise TypeError(f"the pattern {pattern} could match a quote")
-    return pattern[1:-1]
+    return re.sub(r"\((?!\?)", "(?:", pattern[1:-1])  # a longer pattern counts its own groups

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from datetime import timedelta
+from operator import sub
 from typing import Literal
 
 from fedtrace.governance.errors import Rejected
@@ -37,6 +38,8 @@ from fedtrace.governance.log.note import NoteError
 from fedtrace.governance.signing import PublicKey
 
 Status = Literal["PASS", "WARN", "FAIL"]
+
+_NO_TIME = timedelta()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +118,6 @@ def verify_log(log: LogBytes) -> VerifiedLog:
     except _Failed as failed:
         return VerifiedLog(lines=(*warnings, failed.line), entries=())
     warnings += _compare_times(log, entries)
-    warnings += _find_silence(log, entries)
     sentence = (
         f"{_capital(log.name)} is whole: its own key signed it, all {len(entries)} entries are as "
         "they were when signed, and none has room for a student's data or free text."
@@ -164,48 +166,45 @@ def _read_entries(log: LogBytes, signed: Sequence[bytes]) -> tuple[LoggedEntry, 
     """Every line is an entry that this kind of log can hold, at its own place."""
     try:
         entries = tuple(
-            decode_entry(line, index=index, origin=log.origin) for index, line in enumerate(signed)
+            [decode_entry(line, index=at, origin=log.origin) for at, line in enumerate(signed)]
         )
     except Rejected as error:
         sentence = f"{_capital(log.name)} holds what no log can hold: {error.sentence}."
         raise _Failed(f"entry.{error.check}", sentence) from error
     allowed = frozenset(SCHOOL_ENTRIES if log.kind == "school" else CONSORTIUM_ENTRIES)
-    for each in entries:
-        if each.kind not in allowed:
-            sentence = (
-                f"{_capital(log.name)} has an entry of another kind of log: entry {each.index} "
-                f"is {each.kind.type}."
-            )
-            raise _Failed("log.kind", sentence)
+    if not {each.kind for each in entries} <= allowed:
+        stranger = next(each for each in entries if each.kind not in allowed)
+        sentence = (
+            f"{_capital(log.name)} has an entry of another kind of log: entry {stranger.index} is "
+            f"{stranger.kind.type}."
+        )
+        raise _Failed("log.kind", sentence)
     return entries
 
 
 def _compare_times(log: LogBytes, entries: Sequence[LoggedEntry]) -> Iterator[Line]:
-    """No entry is dated before the one above it; one line, however many are."""
-    for earlier, later in pairwise(entries):
-        if later.time < earlier.time:
-            sentence = (
-                f"Time runs backwards in {log.name}: entry {later.index} is dated before entry "
-                f"{earlier.index}, so a clock was wrong or was set back."
-            )
-            yield Line(status="WARN", check="log.time", sentence=sentence)
-            return
+    """No entry is dated before the one above it, and no day passes in silence.
 
-
-def _find_silence(log: LogBytes, entries: Sequence[LoggedEntry]) -> Iterator[Line]:
-    """A log that is kept says something every day; one line, however often it did not."""
-    silent = [
-        (earlier, later)
-        for earlier, later in pairwise(entries)
-        if later.time - earlier.time > LONGEST_SILENCE
-    ]
-    if silent:
-        earlier, later = max(silent, key=lambda pair: pair[1].time - pair[0].time)
-        times = "" if len(silent) == 1 else f" {len(silent)} times, the longest"
+    One line for each of the two, however often it is not so.
+    """
+    times = [each.time for each in entries]
+    gaps = list(map(sub, times[1:], times))
+    back = next((at for at, gap in enumerate(gaps) if gap < _NO_TIME), None)
+    if back is not None:
         sentence = (
-            f"{_capital(log.name)} is silent{times} from {earlier.time:%Y-%m-%d %H:%M} to "
-            f"{later.time:%Y-%m-%d %H:%M} UTC, where it should say something every day: nobody can "
-            "tell from it what happened meanwhile. Ask its owner what was switched off, and why."
+            f"Time runs backwards in {log.name}: entry {back + 1} is dated before entry {back}, so "
+            "a clock was wrong or was set back."
+        )
+        yield Line(status="WARN", check="log.time", sentence=sentence)
+    silent = [at for at, gap in enumerate(gaps) if gap > LONGEST_SILENCE]
+    if silent:
+        longest = max(silent, key=gaps.__getitem__)
+        often = "" if len(silent) == 1 else f" {len(silent)} times, the longest"
+        sentence = (
+            f"{_capital(log.name)} is silent{often} from {times[longest]:%Y-%m-%d %H:%M} to "
+            f"{times[longest + 1]:%Y-%m-%d %H:%M} UTC, where it should say something every day: "
+            "nobody can tell from it what happened meanwhile. Ask its owner what was switched off, "
+            "and why."
         )
         yield Line(status="WARN", check="log.silence", sentence=sentence)
 

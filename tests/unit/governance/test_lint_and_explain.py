@@ -193,3 +193,8 @@ def test_a_large_consortium_still_fits_on_the_page() -> None:
     assert "200 schools" in page
     assert "188 more" in page
     assert len(page.splitlines()) <= 60
+
+
+def test_one_person_who_can_do_it_alone_is_named() -> None:
+    assert ("warning", "charter.threshold") in findings({}, charter=charter(threshold=1))
+    assert ("warning", "charter.threshold") not in findings({}, charter=charter(threshold=2))

@@ -24,6 +24,8 @@ from fedtrace.governance.log.entries import (
     UpdateReceived,
     UpdateRejected,
     UpdateSent,
+    decode_entry,
+    encode_entry,
 )
 from fedtrace.governance.log.spending import Release
 from fedtrace.governance.log.verify import Line
@@ -42,12 +44,8 @@ def check(
 ) -> list[Line]:
     def logged(entries: Sequence[Entry]) -> list[LoggedEntry]:
         return [
-            LoggedEntry(
-                index=index,
-                origin="x",
-                time=NOW,
-                kind=type(entry),
-                data=entry.model_dump_json().encode(),
+            decode_entry(
+                encode_entry(entry, index=index, origin="x", now=NOW), index=index, origin="x"
             )
             for index, entry in enumerate(entries)
         ]
