@@ -28,6 +28,13 @@ class TrustChoice(StrEnum):
     DISTRIBUTED = "distributed"
 
 
+class Engine(StrEnum):
+    """Where a simulation computes the schools' answers."""
+
+    IN_PROCESS = "in-process"
+    RAY = "ray"
+
+
 Trust = Annotated[
     TrustChoice,
     typer.Option(

@@ -25,3 +25,7 @@ class NotReadyError(NetworkError):
 
 class RunFailedError(NetworkError):
     """Flower reports that a run ended without finishing its work."""
+
+
+class EngineError(NetworkError):
+    """What a simulation was to run on is not installed, or does not start."""

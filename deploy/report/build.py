@@ -48,7 +48,7 @@ class Setting:
         seed: of split and initial parameters.
     """
 
-    engine: Literal["loopback", "in-process"]
+    engine: Literal["loopback", "in-process", "ray"]
     data: str
     students: int
     interactions: int

@@ -155,7 +155,8 @@ class Report(_Part):
     Attributes:
         created: when the report was written.
         engine: ``loopback``: real SuperLink and SuperNodes over TLS on one machine;
-            ``in-process``: the same code of schools and aggregator without a network.
+            ``in-process``: the same code of schools and aggregator without a network; ``ray``:
+            the same, and the schools' answers computed by workers of Ray.
         purpose: the plan's purpose, in the plan's words.
         plan_digest: the plan that every school accepted; None for a run without a plan.
         data: what was trained on, in a few words.
@@ -177,7 +178,7 @@ class Report(_Part):
 
     format: Literal["fedtrace-report/1"] = "fedtrace-report/1"
     created: AwareDatetime
-    engine: Literal["loopback", "in-process"]
+    engine: Literal["loopback", "in-process", "ray"]
     purpose: str
     plan_digest: str | None = None
     data: str

@@ -11,6 +11,9 @@ ENGINES = {
     "programs that spoke over encrypted connections.",
     "in-process": "A simulation on one computer: the programs of schools and aggregator ran "
     "together, without a network. They are the same programs that a deployment runs.",
+    "ray": "A simulation: the programs of schools and aggregator ran without a network, and the "
+    "schools' work was spread over processes or computers by Ray. They are the same programs that "
+    "a deployment runs.",
 }
 STATUS_WORDS = {
     "PASS": "Every check passed",

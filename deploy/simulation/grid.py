@@ -9,6 +9,7 @@ so most integration tests and ``fedtrace simulate`` run on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
@@ -36,10 +37,15 @@ class InProcessGrid(Grid):  # type: ignore[misc]  # Flower is not followed by my
     Args:
         nodes: node id -> that school's client code.
         transport: how a message travels; the default loses nothing.
+        at_once: how many messages are on their way at the same time; each in a thread, where it is
+            more than one.
     """
 
-    def __init__(self, nodes: Mapping[int, Node], *, transport: Transport = deliver) -> None:
+    def __init__(
+        self, nodes: Mapping[int, Node], *, transport: Transport = deliver, at_once: int = 1
+    ) -> None:
         self._nodes = dict(nodes)
+        self._at_once = at_once
         self._transport = transport
         self._replies: dict[str, list[Message]] = {}
         self._sent = 0
@@ -77,16 +83,24 @@ class InProcessGrid(Grid):  # type: ignore[misc]  # Flower is not followed by my
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Deliver every message at once and keep the replies for ``pull_messages``."""
+        pushed = list(messages)
         ids = []
-        for message in messages:
+        for message in pushed:
             self._sent += 1
-            message_id = f"message-{self._sent}"
-            node_id = message.metadata.dst_node_id
-            message.metadata.__dict__["_message_id"] = message_id  # as Flower's own Grid does
-            replies = list(self._transport(node_id, message, self._nodes[node_id]))
-            self._replies[message_id] = replies or [_lost(message)]
-            ids.append(message_id)
+            ids.append(f"message-{self._sent}")
+            message.metadata.__dict__["_message_id"] = ids[-1]  # as Flower's own Grid does
+        if self._at_once == 1:
+            replies = [self._delivered(message) for message in pushed]
+        else:
+            with ThreadPoolExecutor(self._at_once) as threads:
+                replies = list(threads.map(self._delivered, pushed))
+        self._replies |= zip(ids, replies, strict=True)
         return ids
+
+    def _delivered(self, message: Message) -> list[Message]:
+        """What comes back for one message."""
+        node_id = message.metadata.dst_node_id
+        return list(self._transport(node_id, message, self._nodes[node_id])) or [_lost(message)]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """The replies to these messages that were not pulled before.

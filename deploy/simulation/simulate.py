@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from safetensors.numpy import load_file
 
@@ -29,17 +30,26 @@ from fedtrace.deploy.simulation.answers import Answers, Columns, SchoolTable, re
 from fedtrace.deploy.simulation.baselines import compare
 from fedtrace.deploy.simulation.defaults import Consortium, propose
 from fedtrace.deploy.simulation.in_process import run_in_process
+from fedtrace.deploy.simulation.on_ray import require_ray, run_on_ray
 from fedtrace.deploy.simulation.personalised import personalised
-from fedtrace.deploy.simulation.schools import charter_names
+from fedtrace.deploy.simulation.schools import charter_names, simulated_tables
 from fedtrace.deploy.simulation.scoring import score_release
 from fedtrace.deploy.simulation.split import MAX_SEQUENCE, Folds, SchoolSplit, fold_schools
 from fedtrace.deploy.workspace import Workspace, activate_plan, create_workspace, validity
 from fedtrace.governance.plan import Plan, TrustMode
 from fedtrace.models.networks import Architecture, ModelSpec
+from fedtrace.models.simulator import simulate_schools
+from fedtrace.server.outcome import JobOutcome
 from fedtrace.server.ports import Progress
 
 DEADLINE_SECONDS = 600
 _MEMORY = Path("/dev/shm")  # noqa: S108 - keys and records of the run never touch a disk there
+
+SKILLS, ANSWERS_PER_STUDENT = 24, 60
+"""Of invented students."""
+
+SimulationEngine = Literal["in-process", "ray"]
+"""Where the schools' answers are computed."""
 
 Phase = Callable[[str], None]
 """Told when a phase of the work begins."""
@@ -50,24 +60,34 @@ class SimulateSettings:
     """What to simulate.
 
     Attributes:
-        data: the table; see ``fedtrace.deploy.simulation.answers``.
+        data: the table; see ``fedtrace.deploy.simulation.answers``. None for invented students.
         columns: its columns.
+        schools: how many schools have invented students.
+        students_per_school: as many of them, in the middle.
+        engine: where the schools' answers are computed.
+        ray_address: of a Ray cluster; None for this machine.
         min_students: schools with fewer are left out.
         architecture: of the model; None for what a plan would propose.
         epsilon: of the whole job, at delta 1e-5, for one student.
         trust_mode: who adds the noise; the given plan's where there is one.
+        rounds: of training; None for what suits the model, or is in the plan.
         plan: a plan to take training, privacy and aggregation settings from; None for defaults.
         compare: also train without privacy, alone and pooled.
         seed: of split, initial parameters and comparisons. Noise is never seeded.
         out: where homes, logs and report go.
     """
 
-    data: Path
+    data: Path | None
     columns: Columns
+    schools: int
+    students_per_school: int
+    engine: SimulationEngine
+    ray_address: str | None
     min_students: int
     architecture: Architecture | None
     epsilon: float
     trust_mode: TrustMode
+    rounds: int | None
     plan: Plan | None
     compare: bool
     seed: int
@@ -82,25 +102,28 @@ def simulate(
     Raises:
         ValueError: the table cannot be read, or a setting is outside its range.
         FileExistsError: ``settings.out`` holds a run already.
+        EngineError: the engine is not installed, or does not start.
         OSError: a file cannot be read or written.
     """
     if (settings.out / "consortium").exists():
         raise FileExistsError(f"{settings.out} holds a run already; choose another --out")
+    if settings.engine == "ray":
+        require_ray()  # before anything is made
     seconds: dict[str, float] = {}
     with _timed("read", seconds, phase):
-        answers = read_answers(settings.data, settings.columns)
+        answers = _answers(settings)
         folds = fold_schools(answers, seed=settings.seed, min_students=settings.min_students)
         names = charter_names(folds)
         tables = {names[school]: answers.schools[school].cut(MAX_SEQUENCE) for school in folds}
         named_folds = {names[school]: fold for school, fold in folds.items()}
         splits = _splits(tables, named_folds)
-    with _in_memory(settings.out) as root:
+    with _in_memory(settings.out, shared=settings.ray_address is not None) as root:
         with _timed("set up", seconds, phase):
             workspace, plan, plan_digest = _set_up(
                 root, settings, answers, tables, named_folds, now=now
             )
         with _timed("private training", seconds, phase):
-            outcome = run_in_process(workspace, plan_digest, progress=progress)
+            outcome = _run(settings, workspace, plan_digest, progress)
         metrics: dict[Condition, ConditionScores] = {}
         if outcome.model_path is not None:
             tests = {school: split.test for school, split in splits.items()}
@@ -124,8 +147,8 @@ def simulate(
             metrics |= compare(splits, spec, seed=settings.seed)
     return build_report(
         Setting(
-            engine="in-process",
-            data=settings.data.name,
+            engine=settings.engine,
+            data=settings.data.name if settings.data else f"{settings.schools} invented schools",
             students=sum(len(table.students) for table in tables.values()),
             interactions=sum(len(table.interactions.skills) for table in tables.values()),
             split=(
@@ -142,6 +165,31 @@ def simulate(
         seconds=seconds,
         now=now,
     )
+
+
+def _answers(settings: SimulateSettings) -> Answers:
+    """The table, or one of students who do not exist."""
+    if settings.data is not None:
+        return read_answers(settings.data, settings.columns)
+    simulated = simulate_schools(
+        schools=settings.schools,
+        students_per_school=settings.students_per_school,
+        skills=SKILLS,
+        seed=settings.seed,
+        answers_per_student=ANSWERS_PER_STUDENT,
+        least_students=settings.min_students,
+    )
+    skills = tuple(f"skill {number + 1:02d}" for number in range(SKILLS))
+    return Answers(skills=skills, schools=simulated_tables(simulated), without_school=None)
+
+
+def _run(
+    settings: SimulateSettings, workspace: Workspace, plan_digest: str, progress: Progress
+) -> JobOutcome:
+    """The job, on the engine that was asked for."""
+    if settings.engine == "in-process":
+        return run_in_process(workspace, plan_digest, progress=progress)
+    return run_on_ray(workspace, plan_digest, progress=progress, address=settings.ray_address)
 
 
 def _set_up(
@@ -197,7 +245,7 @@ def _set_up(
             architecture=architecture,
             epsilon=epsilon,
             trust_mode=trust_mode,
-            rounds=None,
+            rounds=settings.rounds,
             deadline_seconds=DEADLINE_SECONDS,
             seed=settings.seed,
         ),
@@ -242,12 +290,16 @@ def _splits(
 
 
 @contextmanager
-def _in_memory(out: Path) -> Iterator[Path]:
+def _in_memory(out: Path, *, shared: bool) -> Iterator[Path]:
     """A folder to work in, in memory where the machine has such a place, moved to ``out`` after.
 
     A simulation waits for the disk some thousand times; nothing in it has to survive a power cut.
+    What other machines must see is made in ``out`` at once.
     """
     out.mkdir(parents=True, exist_ok=True)
+    if shared:
+        yield out
+        return
     parent = _MEMORY if _MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="fedtrace-", dir=parent) as folder:
         root = Path(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,35 @@ def test_files_and_folders(run: Run) -> None:
     ):
         result = run("simulate", "--data", "t.csv", "--school-column", "school", *options)
         assert (result.exit_code, sentence in result.stderr) == (code, True), result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ((), "either --data CSV with --school-column NAME, or --schools N."),
+        (("--data", "t.csv", "--schools", 3), "or --schools N."),
+        (("--schools", 3, "--school-column", "school"), "add --data CSV."),
+        (("--schools", 3, "--ray-address", "auto"), "--ray-address belongs to --engine ray."),
+        (("--schools", 3, "--rounds", 2, "--plan", "p"), "leave --rounds out."),
+    ],
+)
+def test_a_simulation_needs_a_table_or_a_number(
+    run: Run, options: tuple[object, ...], sentence: str
+) -> None:
+    result = run("simulate", *options)
+    assert (result.exit_code, list(Path().iterdir())) == (2, [])
+    assert one_sentence(result).endswith(sentence)
+
+
+def test_a_missing_engine_is_said_before_anything_is_made(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for name in [each for each in sys.modules if each.endswith("vce.backend.raybackend")]:
+        monkeypatch.delitem(sys.modules, name)
+    result = run("simulate", "--schools", 3, "--engine", "ray")
+    assert (result.exit_code, list(Path().iterdir())) == (4, [])
+    assert "pip install 'fedtrace[ray]'" in one_sentence(result)
 
 
 @pytest.mark.parametrize(
