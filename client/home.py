@@ -35,7 +35,7 @@ from fedtrace.client.school import School, SchoolSettings
 from fedtrace.client.store import SchoolStore
 from fedtrace.client.vault import Vault
 from fedtrace.governance.charter import Charter
-from fedtrace.governance.charter_history import CHARTER_FILE, read_charters
+from fedtrace.governance.charter_history import CharterHistory, read_charters
 from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
 from fedtrace.governance.facts import Rules
 from fedtrace.governance.ledger import may_move_the_year
@@ -53,7 +53,7 @@ _SETTINGS, POLICY_FILE = "school.toml", "policy.dsse.json"
 def initialise_school(
     home: Path,
     *,
-    charter: Charter,
+    charters: CharterHistory,
     policy: SchoolPolicy,
     settings: SchoolSettings | None = None,
     now: datetime,
@@ -68,11 +68,11 @@ def initialise_school(
         PolicyError: the charter does not name this school with these keys.
         OSError: a key is missing or others can read it, or the folder cannot be written.
     """
-    keys = load_keys(home / "keys")
+    keys, charter = load_keys(home / "keys"), charters.current
     _require_member(charter, policy, keys)
     if (home / _SETTINGS).exists():
         raise FileExistsError(f"{home} is a school's home already")
-    write_private(home / CHARTER_FILE, charter.to_bytes(), replace=True)
+    keep_charters(home, charters)
     write_private(home / POLICY_FILE, sign_policy(policy, keys.signer), replace=True)
     log = Log.open(home / "log", origin=school_origin(charter, policy.school), key=keys.log_key)
     try:
@@ -88,6 +88,19 @@ def initialise_school(
     chosen = settings or SchoolSettings()
     write_private(home / _SETTINGS, tomli_w.dumps(chosen.model_dump()).encode())
     return open_school(home)
+
+
+def keep_charters(home: Path, charters: CharterHistory) -> None:
+    """Write every version that is not here yet; the one in force comes last.
+
+    Raises:
+        OSError: a file cannot be written; the version before stays in force.
+    """
+    for name, content in charters.files():
+        path = home / name
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            write_private(path, content, replace=True)
 
 
 def change_policy(home: Path, policy: SchoolPolicy, *, now: datetime) -> None:

@@ -22,6 +22,7 @@ from fedtrace.client.home import initialise_school, open_school
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.keys import create_keys
 from fedtrace.governance.charter import Member
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import SignedPlan, sign_plan
 from fedtrace.governance.policy import PrivacyBounds, SchoolPolicy
@@ -85,7 +86,7 @@ def create_workspace(
         for school, home in workspace.school_homes.items():
             initialise_school(
                 home,
-                charter=consortium.charter,
+                charters=CharterHistory(versions=(consortium.charter,)),
                 policy=_policy(school, max_epsilon=max_epsilon),
                 now=now,
             ).close()

@@ -19,7 +19,7 @@ of a member's log. Whoever loses such a key starts a new log under a new name.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import ENOENT
 from pathlib import Path
@@ -57,6 +57,20 @@ class CharterHistory:
 
     versions: tuple[Charter, ...]
     envelopes: tuple[bytes, ...] = ()
+
+    @classmethod
+    def follow(cls, founding: Charter, envelopes: Iterable[bytes]) -> CharterHistory:
+        """From the founding charter to the last version.
+
+        Raises:
+            SignatureError, Rejected: as `extended`; or the first is not a founding charter.
+        """
+        if founding.version != 1:
+            raise Rejected("version", f"version {founding.version} is not a founding charter")
+        history = cls(versions=(founding,))
+        for envelope in envelopes:
+            history = history.extended(envelope)
+        return history
 
     @property
     def current(self) -> Charter:
@@ -149,10 +163,12 @@ def _read(home: Path) -> CharterHistory:
         return CharterHistory(versions=(current,))
     if current.version > VERSIONS_LIMIT:
         raise Rejected("version", f"version {current.version}, at most {VERSIONS_LIMIT} are read")
-    founding = _required(home, FOUNDING_FILE, Charter.limit_bytes)
-    history = CharterHistory(versions=(Charter.from_bytes(founding),))
-    for version in range(2, current.version + 1):
-        history = history.extended(_required(home, next_file(version), ENVELOPE_LIMIT_BYTES))
+    founding = Charter.from_bytes(_required(home, FOUNDING_FILE, Charter.limit_bytes))
+    later = (
+        _required(home, next_file(version), ENVELOPE_LIMIT_BYTES)
+        for version in range(2, current.version + 1)
+    )
+    history = CharterHistory.follow(founding, later)
     if history.current != current:
         raise Rejected("previous", "it is not the version that was agreed to")
     return history

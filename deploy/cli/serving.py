@@ -290,10 +290,9 @@ def _school_view(home: Path, service: SchoolService) -> View:
 def _wait_for_charter(home: Path) -> None:
     """A school that asked to join becomes a member as soon as the charter names it."""
     from fedtrace.client.home import is_home
-    from fedtrace.deploy.enrolment.joining import become_member, joining_of, standing
+    from fedtrace.deploy.enrolment.joining import become_member, charters_in, joining_of, standing
     from fedtrace.deploy.enrolment.policies import placed_policy
     from fedtrace.deploy.network.errors import UnreachableError
-    from fedtrace.governance.charter import Charter
 
     joining = joining_of(home)
     if joining is None or is_home(home):
@@ -304,17 +303,18 @@ def _wait_for_charter(home: Path) -> None:
         try:
             found = standing(home, joining)
             news = f"{joining.invite.consortium} says: {found.state}"
-            if found.state == "approved" and found.charter is None:
+            charters = charters_in(found)
+            if found.state == "approved" and charters is None:
                 news += "; its charter does not name this school yet"
         except UnreachableError as error:
-            found, news = None, str(error)
+            charters, news = None, str(error)
         if news != said:
             print_lines(news)
             said = news
-        if found is not None and found.charter is not None:
-            charter = Charter.from_bytes(found.charter.encode())
-            become_member(home, charter, policy, now=datetime.now(UTC))
-            print_lines(f"{joining.invite.school} is a member under the charter {charter.digest()}")
+        if charters is not None:
+            become_member(home, charters, policy, now=datetime.now(UTC))
+            digest = charters.current.digest()
+            print_lines(f"{joining.invite.school} is a member under the charter {digest}")
             return
         time.sleep(_WAITING_SECONDS)
 

@@ -40,6 +40,8 @@ from fedtrace.deploy.network.node import (
     forget,
 )
 from fedtrace.governance.charter import Charter, Person
+from fedtrace.governance.charter_history import CharterHistory
+from fedtrace.governance.errors import Rejected
 from fedtrace.governance.joining import JoinRequest, open_join_request, sign_join_request
 from fedtrace.governance.policy import SchoolPolicy
 from fedtrace.governance.signing import KeySigner
@@ -47,7 +49,7 @@ from fedtrace.governance.signing import KeySigner
 POLICY_FILE = "policy.toml"
 
 _SECONDS = 20.0
-_LARGEST_ANSWER = 2 * 1024 * 1024  # a charter has at most 1 MiB
+_LARGEST_ANSWER = 16 * 1024 * 1024  # every version of a charter
 
 Message = TypeVar("Message", bound=BaseModel)
 
@@ -143,14 +145,34 @@ def standing(home: Path, joining: Joining) -> Standing:
     return _post(connection_of(home), authority, LOOK, looking, Standing)
 
 
-def become_member(home: Path, charter: Charter, policy: SchoolPolicy, *, now: datetime) -> None:
+def charters_in(found: Standing) -> CharterHistory | None:
+    """The charter that the consortium showed, in all its versions; None where it showed none.
+
+    Raises:
+        NetworkError: what it showed is none, or was not agreed to.
+    """
+    if found.charters is None:
+        return None
+    try:
+        founding, *later = (each.encode() for each in found.charters)
+        return CharterHistory.follow(Charter.from_bytes(founding), later)
+    except (ValueError, Rejected) as error:
+        raise NetworkError(
+            f"the consortium shows a charter that cannot be followed ({error}): ask it what is "
+            "wrong. Nothing was written"
+        ) from error
+
+
+def become_member(
+    home: Path, charters: CharterHistory, policy: SchoolPolicy, *, now: datetime
+) -> None:
     """Make the school's home around its keys, under the charter that names them.
 
     Raises:
         PolicyError: the charter does not name this school with these keys.
         OSError: a file cannot be written; the call can be repeated.
     """
-    initialise_school(home, charter=charter, policy=policy, now=now).close()
+    initialise_school(home, charters=charters, policy=policy, now=now).close()
 
 
 def _require_unused(connection: Connection, authority: bytes, invite: Invite) -> None:

@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedtrace.deploy.enrolment.desk import Desk, Enrolment, EnrolmentError, State
+from fedtrace.deploy.enrolment.founding import is_founded
 from fedtrace.deploy.network.errors import NetworkError
-from fedtrace.governance.charter import Charter
+from fedtrace.governance.charter_history import read_charters
 from fedtrace.governance.document import Name
 from fedtrace.governance.errors import Rejected
 from fedtrace.governance.signing import SignatureError
@@ -59,10 +60,16 @@ class Looking(_Message):
 
 
 class Standing(_Message):
-    """How far a school is; the charter's bytes as text once it names the school."""
+    """How far a school is.
+
+    Attributes:
+        state: of its request.
+        charters: once the charter names the school, the founding charter and every later version,
+            signed, as text.
+    """
 
     state: State
-    charter: str | None = None
+    charters: tuple[str, ...] | None = None
 
 
 class Failing(_Message):
@@ -141,18 +148,18 @@ class EnrolmentRoutes:
 
     def _look(self, looking: Looking) -> Standing:
         enrolment = self._desk.look(looking.school, looking.secret)
-        return Standing(state=enrolment.state, charter=self._charter_for(enrolment))
+        return Standing(state=enrolment.state, charters=self._charters_for(enrolment))
 
-    def _charter_for(self, enrolment: Enrolment) -> str | None:
+    def _charters_for(self, enrolment: Enrolment) -> tuple[str, ...] | None:
         """The charter, for a school that it names with the keys that it asked with."""
         request = enrolment.opened() if enrolment.state == "approved" else None
-        path = self._home / "charter.json"
-        if request is None or not path.exists():
+        if request is None or not is_founded(self._home):
             return None
-        charter = Charter.from_bytes(path.read_bytes())
-        if charter.member_keys().get(request.school) != request.public_key:
+        charters = read_charters(self._home)
+        if charters.current.member_keys().get(request.school) != request.public_key:
             return None
-        return charter.to_bytes().decode("utf-8")
+        first = charters.versions[0].to_bytes()
+        return tuple(each.decode("utf-8") for each in (first, *charters.envelopes))
 
 
 def _said(message: _Message, *, status: int = 200) -> Answer:

@@ -18,6 +18,7 @@ from fedtrace.client.ingest.mapping import Columns, Mapping
 from fedtrace.client.keys import SchoolKeys, create_keys
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Charter, Member
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.models.networks import ModelSpec, build
@@ -130,7 +131,9 @@ def _make_school(
             writer.writerow([student, order, CATALOGUE.skills[skill], correct])
     trust = ["local", "distributed"]
     policy = policy_with({"school": school.name, "privacy.trust_modes": trust})
-    with initialise_school(home, charter=charter, policy=policy, now=now) as opened:
+    with initialise_school(
+        home, charters=CharterHistory(versions=(charter,)), policy=policy, now=now
+    ) as opened:
         opened.import_csv(table, MAPPING, CATALOGUE, now=now)
         for envelope in envelopes:
             opened.accept_plan(envelope, CATALOGUE.to_json(), now=now)

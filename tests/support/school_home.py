@@ -10,6 +10,7 @@ from fedtrace.client.home import initialise_school
 from fedtrace.client.keys import create_keys
 from fedtrace.client.school import School
 from fedtrace.governance.charter import Charter, Member
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import sign_plan
 
@@ -27,7 +28,12 @@ def charter_with_keys_in(home: Path) -> Charter:
 def new_school(home: Path) -> School:
     """A school without students that has accepted nothing yet."""
     policy = policy_with({"school": SCHOOL})
-    return initialise_school(home, charter=charter_with_keys_in(home), policy=policy, now=NOW)
+    return initialise_school(
+        home,
+        charters=CharterHistory(versions=(charter_with_keys_in(home),)),
+        policy=policy,
+        now=NOW,
+    )
 
 
 def envelope_of(plan: Plan, school: School) -> bytes:

@@ -17,6 +17,7 @@ from fedtrace.client.ingest.mapping import Columns, Mapping
 from fedtrace.client.keys import create_keys, load_keys
 from fedtrace.client.school import School
 from fedtrace.client.vault import Fold
+from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.consent import ConsentState
 from fedtrace.governance.errors import Corrupt, PolicyError
 from fedtrace.governance.ledger import round_event, student_year
@@ -83,7 +84,10 @@ def test_a_new_home_is_private_and_says_so_in_its_log(school: School) -> None:
 def test_a_home_is_made_once(school: School) -> None:
     with pytest.raises(FileExistsError, match="is a school's home already"):
         initialise_school(
-            school.home, charter=school.rules.charter, policy=school.rules.policy, now=NOW
+            school.home,
+            charters=CharterHistory(versions=(school.rules.charter,)),
+            policy=school.rules.policy,
+            now=NOW,
         )
     with pytest.raises(FileExistsError, match="never replaced"):
         create_keys(school.home / "keys")
@@ -95,7 +99,9 @@ def test_a_call_that_was_cut_off_can_be_repeated(home: Path) -> None:
     (home / "school.toml").unlink()
     with pytest.raises(PolicyError, match="not a school's home"):
         open_school(home)
-    with initialise_school(home, charter=rules.charter, policy=rules.policy, now=NOW) as again:
+    with initialise_school(
+        home, charters=CharterHistory(versions=(rules.charter,)), policy=rules.policy, now=NOW
+    ) as again:
         assert logged(again) == ["school.initialised"]
 
 
@@ -103,15 +109,24 @@ def test_the_charter_must_name_this_school_with_these_keys(tmp_path: Path) -> No
     own = charter_with_keys_in(tmp_path)
     with pytest.raises(PolicyError, match="other keys for school-2"):
         initialise_school(
-            tmp_path, charter=own, policy=policy_with({"school": "school-2"}), now=NOW
+            tmp_path,
+            charters=CharterHistory(versions=(own,)),
+            policy=policy_with({"school": "school-2"}),
+            now=NOW,
         )
     with pytest.raises(PolicyError, match="other keys for school-1"):
         initialise_school(
-            tmp_path, charter=charter(), policy=policy_with({"school": SCHOOL}), now=NOW
+            tmp_path,
+            charters=CharterHistory(versions=(charter(),)),
+            policy=policy_with({"school": SCHOOL}),
+            now=NOW,
         )
     with pytest.raises(PolicyError, match="does not name school-9"):
         initialise_school(
-            tmp_path, charter=own, policy=policy_with({"school": "school-9"}), now=NOW
+            tmp_path,
+            charters=CharterHistory(versions=(own,)),
+            policy=policy_with({"school": "school-9"}),
+            now=NOW,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,20 +12,31 @@ from typing import Any
 
 import pytest
 
-from fedtrace.client.keys import create_keys
+from fedtrace.client.home import open_school
+from fedtrace.client.keys import create_keys, load_keys
+from fedtrace.deploy.enrolment.charter_draft import draft_charter
 from fedtrace.deploy.enrolment.desk import Desk, EnrolmentError
 from fedtrace.deploy.enrolment.founding import charter_members, found, require_name
 from fedtrace.deploy.enrolment.invites import Invite, read_invite
+from fedtrace.deploy.enrolment.joining import become_member, charters_in
 from fedtrace.deploy.enrolment.policies import (
     careful_policy,
     place_policy,
     placed_policy,
     require_policy_of,
 )
-from fedtrace.deploy.enrolment.routes import ASK, AUTHORITY, LOOK, EnrolmentRoutes, authority_digest
+from fedtrace.deploy.enrolment.routes import (
+    ASK,
+    AUTHORITY,
+    LOOK,
+    EnrolmentRoutes,
+    Standing,
+    authority_digest,
+)
 from fedtrace.deploy.network.address import Address, address_from, read_address, write_address
 from fedtrace.deploy.network.errors import NetworkError
 from fedtrace.deploy.network.provisioning import provision_node, provision_server
+from fedtrace.governance.agreement import add_agreement
 from fedtrace.governance.charter import Charter, Person, Role
 from fedtrace.governance.joining import (
     JoinRequest,
@@ -34,6 +46,8 @@ from fedtrace.governance.joining import (
 )
 from fedtrace.governance.policy import load_policy_toml
 from fedtrace.governance.signing import KeySigner, SignatureError, add_signature, generate_key
+from fedtrace.server.charters import adopt_charter
+from fedtrace.server.consortium import open_consortium
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
 VALID = timedelta(days=14)
@@ -274,7 +288,7 @@ def test_the_charter_names_the_approved(server: Server, north: Applicant, tmp_pa
     assert charter_members(server.home) == {"north": north.request.log_public_key}
     status, standing = server.post(LOOK, looking)
     assert (status, standing["state"]) == (200, "approved")
-    assert Charter.from_bytes(standing["charter"].encode()) == charter
+    assert [Charter.from_bytes(each.encode()) for each in standing["charters"]] == [charter]
     with pytest.raises(FileExistsError):
         found(server.home, threshold=None, witness_quorum=None, now=NOW)
     require_name(server.home, "west")
@@ -296,6 +310,42 @@ def test_the_charter_names_the_people_that_a_school_asked_with(
     charter = found(server.home, threshold=None, people_per_member=2, witness_quorum=None, now=NOW)
     assert charter.members[0].people == people
     assert charter.people_per_member == 2
+
+
+def test_a_school_that_comes_later_gets_every_version(server: Server, tmp_path: Path) -> None:
+    north = applicant(tmp_path / "north", server.authority)
+    server.ask(north, server.invite("north").secret)
+    server.desk.approve("north", north.request.fingerprint())
+    found(server.home, threshold=None, witness_quorum=None, now=NOW)
+    south = applicant(tmp_path / "south", server.authority, "south")
+    secret = server.invite("south").secret
+    server.ask(south, secret)
+    server.desk.approve("south", south.request.fingerprint())
+    looking = {"secret": secret, "school": "south"}
+    assert server.post(LOOK, looking) == (200, {"state": "approved"})
+
+    drafted = draft_charter(server.home)
+    assert drafted.changes == ("south becomes a member; for it its machine can sign",)
+    signer = load_keys(tmp_path / "north" / "keys").signer
+    envelope = add_agreement(None, drafted.charter, signer)
+    with closing(open_consortium(server.home)) as consortium:
+        adopt_charter(consortium, envelope, now=NOW)
+    standing = Standing.model_validate_json(json.dumps(server.post(LOOK, looking)[1]))
+    charters = charters_in(standing)
+    assert charters is not None
+    assert [each.version for each in charters.versions] == [1, 2]
+    policy = load_policy_toml(careful_policy("south"))
+    become_member(tmp_path / "south", charters, policy, now=NOW)
+    with open_school(tmp_path / "south") as school:
+        assert school.rules.charter == charters.current
+    server.desk.revoke("north")
+    assert draft_charter(server.home).changes == (
+        "north is a member no more: what it signed does not count from then on",
+    )
+    assert standing.charters is not None
+    for shown in ((), ("{}",), standing.charters[1:], (*standing.charters, "x")):
+        with pytest.raises(NetworkError, match="cannot be followed"):
+            charters_in(Standing(state="approved", charters=shown))
 
 
 def test_the_charter_goes_to_nobody_with_other_keys(
