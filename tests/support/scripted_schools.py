@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -84,77 +85,77 @@ def make_plan(
     rounds: int = 3,
     minimum: int = 2,
     parameters: int = PARAMETERS,
+    deadline_seconds: int = 60,
+    noise_multiplier: float = 1.0,
     **aggregation: object,
 ) -> Plan:
     """A plan over made-up schools; ``aggregation`` replaces fields of that section."""
-    return Plan.model_validate_json(
-        _plan_json(tuple(schools), rounds, minimum, parameters, aggregation)
-    )
+    values = _plan_values(tuple(schools), rounds, minimum, parameters, aggregation)
+    values["rounds"]["deadline_seconds"] = deadline_seconds
+    values["privacy"]["noise_multiplier"] = noise_multiplier
+    values["evaluation"]["noise_multiplier"] = noise_multiplier
+    return Plan.model_validate_json(json.dumps(values))
 
 
-def _plan_json(
+def _plan_values(
     schools: tuple[str, ...],
     rounds: int,
     minimum: int,
     parameters: int,
     aggregation: Mapping[str, object],
-) -> str:
-    return json.dumps(
-        {
-            "name": "pilot",
-            "purpose": "learning_research",
-            "commercial_use": False,
-            "legal_basis": "school_official",
-            "valid_from": START.isoformat(),
-            "valid_until": (START + timedelta(days=300)).isoformat(),
-            "schools": {"members": schools, "minimum_per_round": minimum},
-            "data": {
-                "fields": [
-                    {"name": "skill", "category": "assessment", "transform": "catalogue_id"}
-                ],
-                "max_sequence": 100,
-                "min_students": 5,
-                "skills": 2,
-                "skill_catalogue_digest": digest(CATALOGUE),
-            },
-            "model": {
-                "architecture": "pfa",
-                "hidden_size": 1,
-                "embedding_size": 1,
-                "parameters": parameters,
-                "schema_fingerprint": FINGERPRINT,
-                "initial_parameters_digest": digest(initial_parameters(parameters)),
-            },
-            "app": {"fab_digest": digest(b"bundle")},
-            "rounds": {"count": rounds, "deadline_seconds": 60},
-            "privacy": {
-                "clipping_norm": 0.5,
-                "noise_multiplier": 1.0,
-                "sampling_rate": 0.5,
-                "unit": "student",
-                "adjacency": "add-or-remove-one",
-                "trust_mode": "local",
-                "delta": 1e-5,
-                "planned_students": 60,
-                "epsilon_job": 8.0,
-                "epsilon_student_year": 10.0,
-            },
-            "aggregation": {
-                "optimiser": "adam",
-                "learning_rate": 0.1,
-                "momentum": 0.9,
-                "second_momentum": 0.999,
-                "stability": 1e-8,
-                "average_last": 2,
-                **aggregation,
-            },
-            "evaluation": {"noise_multiplier": 1.0, "bins": 4},
-            "retention": {"updates": "P0D", "checkpoints": "P90D", "model": "P3Y", "log": "P10Y"},
-            "release": {"to": "members", "minimum_rounds": 1},
-            "oversight": {"may_stop": ["school", "privacy_officer"]},
-            "terms": {"no_reidentification": True, "no_redisclosure": True},
-        }
-    )
+) -> dict[str, Any]:
+    return {
+        "name": "pilot",
+        "purpose": "learning_research",
+        "commercial_use": False,
+        "legal_basis": "school_official",
+        "valid_from": START.isoformat(),
+        "valid_until": (START + timedelta(days=300)).isoformat(),
+        "schools": {"members": schools, "minimum_per_round": minimum},
+        "data": {
+            "fields": [{"name": "skill", "category": "assessment", "transform": "catalogue_id"}],
+            "max_sequence": 100,
+            "min_students": 5,
+            "skills": 2,
+            "skill_catalogue_digest": digest(CATALOGUE),
+        },
+        "model": {
+            "architecture": "pfa",
+            "hidden_size": 1,
+            "embedding_size": 1,
+            "parameters": parameters,
+            "schema_fingerprint": FINGERPRINT,
+            "initial_parameters_digest": digest(initial_parameters(parameters)),
+        },
+        "app": {"fab_digest": digest(b"bundle")},
+        "rounds": {"count": rounds, "deadline_seconds": 60},
+        "privacy": {
+            "clipping_norm": 0.5,
+            "noise_multiplier": 1.0,
+            "sampling_rate": 0.5,
+            "unit": "student",
+            "adjacency": "add-or-remove-one",
+            "trust_mode": "local",
+            "delta": 1e-5,
+            "planned_students": 60,
+            "epsilon_job": 8.0,
+            "epsilon_student_year": 10.0,
+        },
+        "aggregation": {
+            "optimiser": "adam",
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+            "second_momentum": 0.999,
+            "stability": 1e-8,
+            "average_last": 2,
+            **aggregation,
+        },
+        "evaluation": {"noise_multiplier": 1.0, "bins": 4},
+        "retention": {"updates": "P0D", "checkpoints": "P90D", "model": "P3Y", "log": "P10Y"},
+        "release": {"to": "members", "minimum_rounds": 1},
+        "oversight": {"may_stop": ["school", "privacy_officer"]},
+        "terms": {"no_reidentification": True, "no_redisclosure": True},
+    }
 
 
 @dataclass
