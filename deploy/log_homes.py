@@ -29,8 +29,8 @@ from fedtrace.governance.signing import ENVELOPE_LIMIT_BYTES
 TILES = "tile"
 PLANS, PLAN_FILE = "plans", "plan.dsse.json"
 
-_TILE_LIMIT_BYTES = 4 * 1024 * 1024
-"""256 entries of 8 KiB, each with its length, stay below."""
+_TILE_LIMIT_BYTES = 16 * 1024 * 1024
+"""256 entries of 32 KiB, each with its length, stay below."""
 
 _WHERE_TO_LOOK = (
     "name a school's or the consortium's home, its log folder, or a folder with consortium/ and "

@@ -90,7 +90,7 @@ function readEntry(bytes, index, origin, isSchool) {
   const fail = (check, sentence) => {
     throw new Failed(check, `entry ${index} ${sentence}`);
   };
-  if (bytes.length > 8192) fail("entry.size", "is over 8,192 bytes");
+  if (bytes.length > 32768) fail("entry.size", "is over 32,768 bytes");
   const line = ascii(bytes);
   let value;
   try {

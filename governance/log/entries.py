@@ -124,8 +124,8 @@ __all__ = [
     "size_bucket",
 ]
 
-ENTRY_LIMIT_BYTES = 8 * 1024
-"""A line of the log is never longer."""
+ENTRY_LIMIT_BYTES = 32 * 1024
+"""A line of the log is never longer; 1000 schools whose names have 25 characters fit into one."""
 
 ENTRY_TYPES: Mapping[str, type[Entry]] = MappingProxyType(
     {kind.type: kind for kind in (*SCHOOL_ENTRIES, *CONSORTIUM_ENTRIES)}

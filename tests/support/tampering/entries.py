@@ -59,11 +59,11 @@ def an_entry_of_another_log(demo: Path) -> None:
 
 
 def an_entry_over_its_limit(demo: Path) -> None:
-    _odd_entry(demo, lambda line: line.replace(b"school-1", b"s" * 9_000))
+    _odd_entry(demo, lambda line: line.replace(b"school-1", b"s" * 33_000))
 
 
 def a_valid_entry_over_its_limit(demo: Path) -> None:
-    _odd_entry(demo, lambda line: line.replace(b'["', b'["school-1","' + b'school-1","' * 800), 3)
+    _odd_entry(demo, lambda line: line.replace(b'["', b'["school-1","' + b'school-1","' * 3_000), 3)
 
 
 def an_entry_with_a_sentence(demo: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_type_that_is_not_in_the_list_is_refused() -> None:
 
 
 def test_an_entry_over_the_limit_is_refused() -> None:
-    signers = tuple(f"{'s' * 60}{number:04}" for number in range(200))
+    signers = tuple(f"{'s' * 60}{number:04}" for number in range(600))
     accepted = PlanAccepted(plan_digest=f"sha256:{'0' * 64}", signers=signers)
     with pytest.raises(ValueError, match=str(ENTRY_LIMIT_BYTES)):
         encode_entry(accepted, index=0, origin=ORIGIN, now=NOW)

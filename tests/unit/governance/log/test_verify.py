@@ -11,7 +11,7 @@ import rfc8785
 from support.logs import NOW, charter_of, encode, key_of, note_over, public, tell_story
 
 from fedtrace.governance.log.checkpoint import LogCheckpoint, sign_checkpoint
-from fedtrace.governance.log.entries import KillSwitchChanged, encode_entry
+from fedtrace.governance.log.entries import ENTRY_LIMIT_BYTES, KillSwitchChanged, encode_entry
 from fedtrace.governance.log.note import sign_note
 from fedtrace.governance.log.verify import Line, LogBytes, exit_code, verify_log
 
@@ -156,7 +156,10 @@ TAMPERED = {
         "entry.canonical",
     ),
     "signed: an empty line": (resigned(lines_with(2, b"")), "entry.json"),
-    "signed: an oversize line": (resigned(lines_with(2, LINES[2] + b" " * 8192)), "entry.size"),
+    "signed: an oversize line": (
+        resigned(lines_with(2, LINES[2] + b" " * ENTRY_LIMIT_BYTES)),
+        "entry.size",
+    ),
     "signed: an entry of a school's log": (
         resigned([*LINES, SCHOOLS_LINE]),
         "log.kind",
