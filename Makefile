@@ -8,7 +8,7 @@ RUN = OMP_NUM_THREADS=1
 demo: venv ; $(BIN)/fedtrace demo
 test: venv ; $(RUN) $(BIN)/python -m pytest -q -n 2
 test-system: venv ; $(RUN) $(BIN)/python -m pytest -q -m system
-check: venv ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+check: venv ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && PYTHONPATH=tests $(BIN)/python -m supply.advisories
 bench: venv ; $(RUN) PYTHONPATH=tests $(BIN)/python -m bench $(ONLY)
 golden: venv ; $(RUN) PYTHONPATH=tests $(BIN)/python -m golden.record
 venv: .venv/installed

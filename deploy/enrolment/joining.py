@@ -38,6 +38,7 @@ from fedtrace.deploy.network.node import (
     connection_of,
     connection_to,
     forget,
+    proxy_refusal,
 )
 from fedtrace.governance.charter import Charter, Person
 from fedtrace.governance.charter_history import CharterHistory
@@ -286,6 +287,9 @@ def _answer_to(
 
 
 def _unreachable(connection: Connection, error: httpx.HTTPError) -> UnreachableError:
+    if isinstance(error, httpx.ProxyError):
+        sentence = proxy_refusal(connection, error)
+        return UnreachableError(f"{sentence}. Nothing is lost: run the command again.")
     through = " through the proxy" if connection.proxy else ""
     return UnreachableError(
         f"{connection.host}:{connection.port} does not answer{through} ({error}). Check the "

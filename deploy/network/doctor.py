@@ -25,7 +25,7 @@ from fedtrace.client.files import require_private
 from fedtrace.deploy.network.certificates import client_context, require_certificate
 from fedtrace.deploy.network.errors import NetworkError
 from fedtrace.deploy.network.installed import code_digest
-from fedtrace.deploy.network.node import CA_FILE, Connection, connection_of
+from fedtrace.deploy.network.node import CA_FILE, Connection, connection_of, proxy_refusal
 
 Status = Literal["PASS", "WARN", "FAIL"]
 
@@ -134,7 +134,8 @@ def _way_out(connection: Connection, ca_certificate: Path, now: datetime) -> Ite
     try:
         answer = _knock(connection, ca_certificate)
     except httpx.ProxyError as error:
-        yield _fail("proxy", f"{_without_password(connection)} does not let us through: {error}")
+        change = f"; change it here with fedtrace school connect {at} --proxy URL"
+        yield _fail("proxy", proxy_refusal(connection, error) + change)
         return
     except (httpx.HTTPError, ssl.SSLError) as error:
         way = f" through {_without_password(connection)}" if connection.proxy else ""

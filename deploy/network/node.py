@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Self
 
+import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedtrace.client.files import write_private
@@ -60,6 +61,21 @@ class Connection(BaseModel):
     host: Host
     port: Annotated[int, Field(ge=1, le=65535)]
     proxy: Annotated[str, Field(pattern=r"^http://[^\s/]+:[0-9]{1,5}/?$")] | None = None
+
+
+def proxy_refusal(connection: Connection, error: httpx.ProxyError) -> str:
+    """Why the school's own proxy opens no way, and what to do; never with its password."""
+    proxy = httpx.URL(connection.proxy or "").copy_with(userinfo=b"")
+    if str(error).startswith(str(int(httpx.codes.PROXY_AUTHENTICATION_REQUIRED))):
+        return (
+            f"the proxy {proxy} asks for a login and does not take the one it was given, or was "
+            "given none: ask your network's administrator for user and password, and give "
+            "--proxy http://USER:PASSWORD@HOST:PORT (write @ as %40, : as %3A, / as %2F in them)"
+        )
+    return (
+        f"the proxy {proxy} does not let us through to {connection.host}:{connection.port} "
+        f"({error}): ask your network's administrator to allow CONNECT to it"
+    )
 
 
 def connection_to(school: str, server: str, proxy: str | None) -> Connection:

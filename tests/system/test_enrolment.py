@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.commands import approve, consortium_status, fedtrace, service, until
+from support.proxy import proxy_with_login
 
 from fedtrace.deploy.enrolment.invites import read_invite
 from fedtrace.deploy.network.certificates import client_context
@@ -20,6 +21,9 @@ from fedtrace.deploy.network.ports import free_ports
 from fedtrace.server.consortium import read_charter
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+OUTSIDE = "fed.example"  # a name that only a school's proxy can reach
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (port,) = free_ports(1)
     fedtrace(
         *("consortium", "init", "--home", home, "--name", "west", "--host", "localhost"),
-        *("--port", port, "--listen", "127.0.0.1"),
+        *("--host", OUTSIDE, "--port", port, "--listen", "127.0.0.1"),
     )
     with service("consortium", "serve", "--home", home, ready="authority"):
         yield Server(home, port)
@@ -117,6 +121,25 @@ def test_two_schools_become_members_and_one_leaves(server: Server, tmp_path: Pat
         fedtrace("school", "leave", "--home", homes["south"], "--yes")
         fedtrace("consortium", "revoke", "south", "--home", server.home)
         until(lambda: server.schools() == {"north": True, "south": None})
+
+
+def test_a_school_behind_a_proxy_with_a_login(server: Server, tmp_path: Path) -> None:
+    """The wrong password costs one sentence; with the right one, joining and waiting go through."""
+    home = tmp_path / "west"
+    read = read_invite(server.invite("hill"), now=datetime.now(UTC))
+    invite = read.model_copy(update={"host": OUTSIDE}).to_line()
+    join = ("school", "join", invite, "--home", home, "--proxy")
+    with proxy_with_login("it:room@12") as proxy:
+        said = fedtrace(*join, proxy.url("it:wrong"), expect=4)
+        assert "does not take the one it was given" in said
+        assert "wrong" not in said
+        assert not home.exists(), "nothing is made before the way is open"
+        fedtrace(*join, proxy.url("it:room%4012"))
+        asked = len(proxy.opened)
+        assert set(proxy.opened) == {f"{OUTSIDE}:{server.port}"}
+        with service("school", "run", "--home", home, ready="says: asked"):
+            assert len(proxy.opened) > asked
+    fedtrace("consortium", "revoke", "hill", "--home", server.home)
 
 
 def certificate(server: Server) -> str | None:

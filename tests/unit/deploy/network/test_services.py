@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from support.proxy import proxy_with_login
 
 from fedtrace.deploy.network.control import RunStatus
 from fedtrace.deploy.network.doctor import Check, examine
@@ -274,3 +275,18 @@ def test_the_doctor_stops_where_the_way_ends(tmp_path: Path) -> None:
     assert checks[-1].status == "FAIL"
     assert "through proxy http://127.0.0.1:1" in checks[-1].sentence
     assert "secret" not in checks[-1].sentence
+
+
+def test_the_doctor_says_that_the_proxy_does_not_take_the_login(tmp_path: Path) -> None:
+    ca = provision_server(tmp_path / "ca", hosts=["localhost"], now=NOW).ca_certificate
+    with proxy_with_login() as proxy:
+        for login in ("it:wrong", "nobody:room-12"):
+            proxied = connection_to("s", "fed.example:8443", proxy.url(login))
+            connect(tmp_path, proxied, ca.read_bytes())
+            said = examine(tmp_path, now=NOW)[-1]
+            assert (said.name, said.status) == ("proxy", "FAIL")
+            assert "does not take the one it was given" in said.sentence
+            assert "school connect fed.example:8443 --proxy" in said.sentence
+            assert login.partition(":")[2] not in said.sentence
+        assert proxy.refused == ["fed.example:8443"] * 2
+        assert proxy.opened == []
