@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedtrace.deploy.network.environment import flower_environment
+from fedtrace.deploy.network.environment import RETURNS_MEMORY, flower_environment
 from fedtrace.deploy.network.ports import LOOPBACK
 from fedtrace.deploy.network.processes import Command
 from fedtrace.deploy.network.provisioning import NodeKey, ServerIdentity
@@ -24,7 +24,7 @@ GATE = "fedtrace.client.gate:main"
 """The entry point of the worker that answers for a school."""
 
 _FRONT = "fedtrace.deploy.network.front:main"
-_SUPERLINK = "flwr.superlink.cli:flower_superlink"
+_SUPERLINK = "fedtrace.deploy.network.superlink:flower_superlink"
 _SUPEREXEC = "flwr.supercore.cli:flower_superexec"
 _SUPERNODE = "fedtrace.deploy.network.supernode:flower_supernode"
 
@@ -104,7 +104,7 @@ def superlink_command(side: ConsortiumSide) -> Command:
             "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
         ),
-        environment=flower_environment(side.directory / "superlink"),
+        environment={**flower_environment(side.directory / "superlink"), **RETURNS_MEMORY},
     )
 
 
@@ -120,6 +120,7 @@ def superexec_command(side: ConsortiumSide) -> Command:
         ),
         environment={
             **flower_environment(side.directory / "superexec"),
+            **RETURNS_MEMORY,
             **{name: os.environ[name] for name in _SERVER_SETTINGS if name in os.environ},
             "FEDTRACE_CONSORTIUM_HOME": str(side.home),
             **({"FEDTRACE_WAIT_FOR_SCHOOLS": "1"} if side.waits_for_schools else {}),
@@ -140,7 +141,7 @@ def front_command(side: ConsortiumSide) -> Command:
             *("--home", str(side.home)),
             *("--ca-certificate", str(side.identity.ca_certificate)),
         ),
-        environment=flower_environment(side.directory / "front"),
+        environment={**flower_environment(side.directory / "front"), **RETURNS_MEMORY},
     )
 
 

@@ -21,6 +21,16 @@ QUIET: Mapping[str, str] = {
 }
 """What switches off everything that Flower would do on the network by itself."""
 
+RETURNS_MEMORY: Mapping[str, str] = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(1024 * 1024),
+}
+"""Has glibc give a model's bytes back when they are no longer needed.
+
+By itself it keeps, for every thread, as much as that thread ever had at a time: a server that
+hands models to and fro on forty threads then occupies many times what it uses (mallopt(3)).
+"""
+
 _KEPT = (
     *("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "USER"),
     FORMAT_VARIABLE,

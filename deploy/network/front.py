@@ -6,6 +6,10 @@ stands in front of it. A request is passed on only if its method, its path byte 
 content type are those of a route that a SuperNode uses; its query is not passed on, its headers
 are those on a list, and its body is counted while it is read.
 
+Models and updates pass through the disk, and a few at a time go to the SuperLink and come from
+there. So neither the memory of the front nor that of the SuperLink grows with the number of
+schools, and a slow school holds nobody up.
+
 The front also shortens the wait for work. A SuperNode that finds no message sleeps 3 s, which
 cannot be changed; the front therefore holds an empty answer back and asks the SuperLink again
 for it, so that a message is handed over a moment after it was posted.
@@ -27,12 +31,13 @@ from pathlib import Path
 import httpx
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from fedtrace.deploy.enrolment.routes import LARGEST_BODY_BYTES, PREFIX, EnrolmentRoutes
 from fedtrace.deploy.network.certificates import client_context
 from fedtrace.deploy.network.impatience import ImpatientProtocol
+from fedtrace.deploy.network.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +59,9 @@ ROUTES = frozenset(
 """All that is published. Registering a node is not: the consortium does that, on its side."""
 
 _PULL = b"/v1/fleet/pull-messages"
+_LARGE = frozenset({b"/v1/fleet/push-object", b"/v1/fleet/pull-object"})
+"""These carry models and updates."""
+
 _MEDIA_TYPE = "application/protobuf"
 _REQUEST_HEADERS = frozenset(
     {
@@ -77,8 +85,13 @@ class FrontSettings:
     Attributes:
         upstream: ``https://127.0.0.1:PORT`` of the SuperLink.
         ca_certificate: The CA that issued the SuperLink's certificate.
+        spool: The folder whose disk takes what does not belong into memory.
         largest_body_bytes: A longer request is answered 413 and not read to its end.
-        body_seconds: A request that takes longer to arrive is answered 408.
+        body_seconds: A request that takes longer to arrive is answered 408, where long ones have
+            the time that they need at ``least_bytes_per_second`` besides.
+        least_bytes_per_second: 128 kbit/s.
+        large_at_once: How many models or updates the SuperLink takes or gives at a time.
+        turn_seconds: Who waits longer for its turn is answered 503 and comes back by itself.
         upstream_seconds: A SuperLink that takes longer is answered for with 504.
         hold_seconds: How long an empty answer to a pull is held back; well below the 30 s after
             which a SuperNode gives a request up, and the 300 s for which its signature holds.
@@ -87,8 +100,12 @@ class FrontSettings:
 
     upstream: str
     ca_certificate: Path
+    spool: Path
     largest_body_bytes: int = 64 * 1024 * 1024
     body_seconds: float = 60.0
+    least_bytes_per_second: int = 16 * 1024
+    large_at_once: int = 4
+    turn_seconds: float = 15.0
     upstream_seconds: float = 25.0
     hold_seconds: float = 15.0
     pulls_per_second: float = 6.0
@@ -113,6 +130,7 @@ class Front:
         self._settings, self._enrolment = settings, enrolment
         self._held = 0  # schools that wait for work at this moment
         self._work = asyncio.Event()  # set, and replaced, when one of them has got some
+        self._turns = asyncio.Semaphore(settings.large_at_once)
         self._client = httpx.AsyncClient(
             base_url=settings.upstream,
             timeout=settings.upstream_seconds,
@@ -130,12 +148,13 @@ class Front:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            request = Request(scope, receive)
-            try:
-                response = await self._answer(request)
-            except ClientDisconnect:
-                return
-            await response(scope, receive, send)
+            with (
+                suppress(ClientDisconnect),
+                Spool(self._settings.spool) as body,
+                Spool(self._settings.spool) as answered,
+            ):
+                response = await self._answer(Request(scope, receive), body, answered)
+                await response(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
 
@@ -146,75 +165,85 @@ class Front:
         await self._client.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, body: Spool, answered: Spool) -> Response:
+        """The answer; its content, where it comes from the SuperLink, is in `answered`."""
         path: bytes = request.scope["raw_path"]
         if path.startswith(PREFIX) and self._enrolment is not None:
-            return await self._enrol(request, path, self._enrolment)
+            return await self._enrol(request, path, body, self._enrolment)
         if request.method != "POST" or path not in ROUTES or request.scope["query_string"]:
             return Response(status_code=404)
         if request.headers.get("content-type") != _MEDIA_TYPE:
             return Response(status_code=415)
-        body = await self._read_in_time(request, self._settings.largest_body_bytes)
-        if isinstance(body, Response):
-            return body
         try:
-            return await self._pass_on(request, path, body)
+            refused = await self._read_in_time(request, self._settings.largest_body_bytes, body)
+            return refused or await self._pass_on(request, path, body, answered)
         except httpx.TimeoutException:
             return Response(status_code=504)
         except httpx.HTTPError:
             logger.exception("the SuperLink cannot be reached")
             return Response(status_code=502)
+        except OSError as error:
+            logger.error("%s takes no more: %s", self._settings.spool, error.strerror)
+            return Response(status_code=503)
 
-    async def _enrol(self, request: Request, path: bytes, routes: EnrolmentRoutes) -> Response:
+    async def _enrol(
+        self, request: Request, path: bytes, body: Spool, routes: EnrolmentRoutes
+    ) -> Response:
         """Files are read and written, so not on the thread that serves everybody else."""
-        body = await self._read_in_time(request, LARGEST_BODY_BYTES)
-        if isinstance(body, Response):
-            return body
-        answer = await asyncio.to_thread(routes.answer, request.method, path, body)
+        refused = await self._read_in_time(request, LARGEST_BODY_BYTES, body)
+        if refused is not None:
+            return refused
+        content = b"".join([part async for part in body.parts()])
+        answer = await asyncio.to_thread(routes.answer, request.method, path, content)
         if answer is None:
             return Response(status_code=404)
         headers = {"content-type": answer.content_type, "cache-control": "no-store"}
         return Response(answer.content, status_code=answer.status, headers=headers)
 
-    async def _read_in_time(self, request: Request, largest: int) -> bytes | Response:
-        """The body, or the answer to one that is too long or does not come."""
-        try:
-            async with asyncio.timeout(self._settings.body_seconds):
-                body = await self._read(request, largest)
-        except TimeoutError:
-            return Response(status_code=408)
-        return Response(status_code=413) if body is None else body
-
-    async def _read(self, request: Request, largest: int) -> bytes | None:
-        """The body, or None as soon as it is longer than allowed."""
+    async def _read_in_time(self, request: Request, largest: int, body: Spool) -> Response | None:
+        """Fill the body; the answer to one that is too long or does not come."""
         declared = request.headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > largest:
-            return None
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > largest:
-                return None
-        return bytes(body)
+            return Response(status_code=413)
+        last = asyncio.get_running_loop().time() + self._settings.body_seconds
+        try:
+            async with asyncio.timeout_at(last) as limit:
+                async for part in request.stream():
+                    if len(body) + len(part) > largest:
+                        return Response(status_code=413)
+                    await body.write(part)
+                    limit.reschedule(last + len(body) / self._settings.least_bytes_per_second)
+        except TimeoutError:
+            return Response(status_code=408)
+        return None
 
-    async def _pass_on(self, request: Request, path: bytes, body: bytes) -> Response:
+    async def _pass_on(
+        self, request: Request, path: bytes, body: Spool, answered: Spool
+    ) -> Response:
         """Ask the SuperLink with the headers on the list and return its answer likewise."""
         headers = {k: v for k, v in request.headers.items() if k in _REQUEST_HEADERS}
         if path == _PULL:
-            answer = await self._pull(request, body, headers)
-        else:
-            answer = await self._post(path, body, headers)
-        kept = {k: v for k, v in answer.headers.items() if k in _RESPONSE_HEADERS}
-        return Response(answer.content, status_code=answer.status_code, headers=kept)
+            return await self._pull(request, body, headers, answered)
+        if path not in _LARGE:
+            return await self._post(path, body, headers, answered)
+        try:
+            async with asyncio.timeout(self._settings.turn_seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            return Response(status_code=503)
+        try:
+            return await self._post(path, body, headers, answered)
+        finally:
+            self._turns.release()
 
     async def _pull(
-        self, request: Request, body: bytes, headers: Mapping[str, str]
-    ) -> httpx.Response:
+        self, request: Request, body: Spool, headers: Mapping[str, str], answered: Spool
+    ) -> Response:
         """Ask for a school's next message, and again for a while as long as there is none."""
         deadline = time.monotonic() + self._settings.hold_seconds
         while True:
-            answer = await self._post(_PULL, body, headers)
-            if answer.status_code != httpx.codes.OK or answer.content:
+            answer = await self._post(_PULL, body, headers, answered)
+            if answer.status_code != httpx.codes.OK or len(answered):
                 self._wake()
                 return answer
             if time.monotonic() > deadline:
@@ -237,8 +266,22 @@ class Front:
         self._work.set()
         self._work = asyncio.Event()
 
-    async def _post(self, path: bytes, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
-        return await self._client.post(path.decode("ascii"), content=body, headers=headers)
+    async def _post(
+        self, path: bytes, body: Spool, headers: Mapping[str, str], answered: Spool
+    ) -> Response:
+        """Fill `answered` before the school takes any of it: it may be slow."""
+        length = {"content-length": str(len(body))}
+        async with self._client.stream(
+            "POST", path.decode("ascii"), content=body.parts(), headers={**headers, **length}
+        ) as response:
+            async for part in response.aiter_bytes():
+                await answered.write(part)
+        kept = {k: v for k, v in response.headers.items() if k in _RESPONSE_HEADERS}
+        return StreamingResponse(
+            answered.parts(),
+            status_code=response.status_code,
+            headers={**kept, "content-length": str(len(answered))},
+        )
 
 
 def main() -> None:
@@ -246,7 +289,11 @@ def main() -> None:
     options = _options()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # one line a request says nothing new
-    settings = FrontSettings(upstream=options.upstream, ca_certificate=options.ca_certificate)
+    settings = FrontSettings(
+        upstream=options.upstream,
+        ca_certificate=options.ca_certificate,
+        spool=options.ca_certificate.parent,
+    )
     routes = EnrolmentRoutes(
         options.home, options.ca_certificate.read_bytes(), lambda: datetime.now(UTC)
     )

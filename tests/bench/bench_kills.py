@@ -52,7 +52,7 @@ STAGES = {
 
 _OF_THE_CONSORTIUM = {
     "front": "fedtrace.deploy.network.front:main",
-    "SuperLink": "flwr.superlink.cli:flower_superlink",
+    "SuperLink": "fedtrace.deploy.network.superlink:flower_superlink",
     "superexec": "flwr.supercore.cli:flower_superexec",
     "ServerApp": "flwr-serverapp",
 }

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
 ENTRY_POINTS = {
     "front": "fedtrace.deploy.network.front:main",
-    "superlink": "flwr.superlink.cli:flower_superlink",
+    "superlink": "fedtrace.deploy.network.superlink:flower_superlink",
     "superexec": "flwr.supercore.cli:flower_superexec",
     "supernode": "fedtrace.deploy.network.supernode:flower_supernode",
     "gate": "fedtrace.client.gate:main",

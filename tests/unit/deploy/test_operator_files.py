@@ -107,10 +107,12 @@ def test_nginx_publishes_what_the_front_answers_with_its_limits() -> None:
         *(("POST", path.decode()) for path in ROUTES | {ASK, LOOK}),
         ("GET", AUTHORITY.decode()),
     }
-    limits = FrontSettings(upstream="https://127.0.0.1:1", ca_certificate=Path("not-read"))
+    nothing = Path("not-read")
+    limits = FrontSettings(upstream="https://127.0.0.1:1", ca_certificate=nothing, spool=nothing)
     assert f"client_max_body_size {limits.largest_body_bytes // 1024**2}m;" in conf
     (wait,) = re.findall(r"proxy_read_timeout (\d+)s;", conf)
-    assert int(wait) > limits.hold_seconds + limits.upstream_seconds
+    longest = max(limits.hold_seconds, limits.turn_seconds) + limits.upstream_seconds
+    assert int(wait) > longest
 
 
 CHART = DEPLOY / "helm" / "fedtrace"

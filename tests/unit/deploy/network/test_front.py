@@ -1,11 +1,13 @@
 """The door, called as its server calls it: paths are bytes here, as they are on the wire."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import httpx
@@ -45,7 +47,8 @@ Answer = tuple[int, dict[bytes, bytes], bytes]
 
 
 def settings(**changes: Any) -> FrontSettings:
-    return FrontSettings(upstream="https://127.0.0.1:1", ca_certificate=Path("not-read"), **changes)
+    where = {"ca_certificate": Path("not-read"), "spool": Path(gettempdir())}
+    return FrontSettings(upstream="https://127.0.0.1:1", **{**where, **changes})
 
 
 async def ask(
@@ -56,14 +59,16 @@ async def ask(
     query: bytes = b"",
     headers: Sequence[Header] = (PROTOBUF,),
     body: Sequence[bytes | None] = (b"request",),
+    pause: float = 0.0,
 ) -> Answer:
-    """One request; returns status, headers and body of the answer."""
+    """One request whose parts come with pauses; returns status, headers and body of the answer."""
     parts = list(body)
     sent: list[Any] = []
 
     async def receive() -> Any:
         if parts:
             part = parts.pop(0)
+            await asyncio.sleep(pause)
             if part is None:
                 await asyncio.sleep(3600)
             return {"type": "http.request", "body": part, "more_body": bool(parts)}
@@ -283,3 +288,75 @@ def test_a_head_that_does_not_come_ends_the_connection(monkeypatch: pytest.Monke
     silent, dripping, working = asyncio.run(conversation())
     assert (silent, dripping) == (b"", b"")
     assert working.startswith(b"HTTP/1.1 200 ")
+
+
+PUSH = b"/v1/fleet/push-object"
+
+
+def test_a_model_passes_either_way(tmp_path: Path) -> None:
+    sent, answered = os.urandom(700_001), os.urandom(600_007)
+    superlink = SuperLink([httpx.Response(200, content=answered)])
+    parts = [sent[start : start + 50_000] for start in range(0, len(sent), 50_000)]
+    (answer,) = run(superlink, ((PUSH,), {"body": parts}), spool=tmp_path)
+    assert answer == (200, {b"content-length": b"600007"}, answered)
+    assert superlink.requests[0].content == sent
+    assert superlink.requests[0].headers["content-length"] == "700001"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_takes_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    superlink = SuperLink()
+    asked = ((PUSH,), {"body": (b"x" * 200_000,)})
+    ((status, _, _),) = run(superlink, asked, spool=tmp_path / "gone")
+    assert status == 503
+    assert not superlink.requests
+    assert "takes no more" in caplog.text
+
+
+def test_few_models_at_a_time_reach_the_superlink_and_all_get_there() -> None:
+    inside, most = 0, 0
+
+    async def superlink(request: httpx.Request) -> httpx.Response:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await request.aread()
+        await asyncio.sleep(0.005)
+        inside -= 1
+        return httpx.Response(200, content=b"stored")
+
+    async def conversation() -> list[Answer]:
+        front = Front(settings(large_at_once=3), transport=httpx.MockTransport(superlink))
+        return await asyncio.gather(*(ask(front, PUSH) for _ in range(20)))
+
+    assert {(status, body) for status, _, body in asyncio.run(conversation())} == {(200, b"stored")}
+    assert most == 3
+
+
+def test_who_waits_too_long_for_its_turn_is_to_come_back() -> None:
+    """502, 503 and 504 are what a SuperNode tries again after."""
+    free = asyncio.Event()
+
+    async def superlink(request: httpx.Request) -> httpx.Response:
+        if request.url.raw_path == PUSH:
+            await free.wait()
+        return httpx.Response(200, content=b"stored")
+
+    async def conversation() -> list[Answer]:
+        front = Front(
+            settings(large_at_once=1, turn_seconds=0.02), transport=httpx.MockTransport(superlink)
+        )
+        first = asyncio.create_task(ask(front, PUSH))
+        await asyncio.sleep(0)
+        answers = [await ask(front, PUSH), await ask(front, b"/v1/fleet/get-run")]
+        free.set()
+        return [*answers, await first, await ask(front, PUSH)]
+
+    assert [status for status, _, _ in asyncio.run(conversation())] == [503, 200, 200, 200]
+
+
+@pytest.mark.parametrize(("least", "status"), [(1_000_000, 408), (1000, 200)])
+def test_a_long_body_has_the_time_it_needs_on_a_slow_line(least: int, status: int) -> None:
+    slow = ((PUSH,), {"body": (b"x" * 1000,) * 10, "pause": 0.02})
+    limits = {"body_seconds": 0.05, "least_bytes_per_second": least}
+    assert run(SuperLink(), slow, **limits)[0][0] == status

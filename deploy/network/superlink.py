@@ -1,0 +1,66 @@
+"""Flower's SuperLink, repaired to serve more than a handful of schools.
+
+Every model, update and sign of life passes through one SQLite file, which one may write at a time.
+A SuperLink of flwr 1.41.0
+
+- waits 5 s for its turn to write and then answers with error 500, which a SuperNode does not
+  outlive: with 10 schools and a million parameters that happened in the first round. Here it waits
+  for longer than its callers do, and those come back by themselves.
+- looks for tasks without a sign of life at every request of every school, which writes to the
+  file (``SqlCoreState._cleanup_expired_task_tokens``). Once a second is enough to find that a
+  process has been silent for half a minute.
+- keeps 64 MB of every connection's pages in memory, which are models and not read twice.
+- gives an upload 180 s, which a school with a slow line needs longer for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from flwr.supercore import sql_mixin
+from flwr.supercore.corestate import sql_corestate
+from flwr.superlink.cli import flower_superlink as flowers_own
+
+BUSY_SECONDS = 120
+LOOK_SECONDS = 1.0
+UPLOAD_SECONDS = 2 * 60 * 60
+"""What the largest message takes at the slowest speed that the front allows, and then some."""
+
+_PRAGMAS = {
+    "busy_timeout": str(BUSY_SECONDS * 1000),
+    "cache_size": "-4000",  # kB
+    "mmap_size": "0",
+}
+_look = sql_corestate.SqlCoreState._cleanup_expired_task_tokens
+
+
+def repair() -> None:
+    """Change the four things; doing it twice changes nothing."""
+    sql_mixin.SQLITE_PRAGMAS = tuple({**dict(sql_mixin.SQLITE_PRAGMAS), **_PRAGMAS}.items())
+    sql_corestate.SqlCoreState._cleanup_expired_task_tokens = _at_most_every(LOOK_SECONDS, _look)
+    sql_corestate.OBJECT_PUSH_SESSION_TTL_SECONDS = UPLOAD_SECONDS
+
+
+def _at_most_every(
+    seconds: float, look: Callable[[sql_corestate.SqlCoreState], None]
+) -> Callable[[sql_corestate.SqlCoreState], None]:
+    lock = threading.Lock()
+    next_look = 0.0
+
+    def sometimes(state: sql_corestate.SqlCoreState) -> None:
+        nonlocal next_look
+        with lock:
+            if time.monotonic() < next_look:
+                return
+            next_look = time.monotonic() + seconds
+        look(state)
+
+    return sometimes
+
+
+def flower_superlink() -> None:
+    """Run a SuperLink: the entry point of its process, by the name that Flower gives it."""
+    repair()
+    flowers_own()
