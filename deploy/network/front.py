@@ -62,6 +62,7 @@ _PULL = b"/v1/fleet/pull-messages"
 _LARGE = frozenset({b"/v1/fleet/push-object", b"/v1/fleet/pull-object"})
 """These carry models and updates."""
 
+_CONNECTIONS = 16
 _MEDIA_TYPE = "application/protobuf"
 _REQUEST_HEADERS = frozenset(
     {
@@ -139,7 +140,10 @@ class Front:
             or httpx.AsyncHTTPTransport(
                 verify=client_context(settings.ca_certificate),
                 trust_env=False,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+                # Few that stay open: each is a handshake for both, and a thread over there.
+                limits=httpx.Limits(
+                    max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS
+                ),
             ),
         )
 

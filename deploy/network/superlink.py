@@ -3,9 +3,9 @@
 Every model, update and sign of life passes through one SQLite file, which one may write at a time.
 A SuperLink of flwr 1.41.0
 
-- waits 5 s for its turn to write and then answers with error 500, which a SuperNode does not
-  outlive: with 10 schools and a million parameters that happened in the first round. Here it waits
-  for longer than its callers do, and those come back by themselves.
+- has forty threads try to write again and again, asleep for up to 0.1 s in between, and answers
+  with error 500 where that took 5 s, which a SuperNode does not outlive: with 10 schools and a
+  million parameters that happened in the first round. Here they stand in a queue.
 - looks for tasks without a sign of life at every request of every school, which writes to the
   file (``SqlCoreState._cleanup_expired_task_tokens``). Once a second is enough to find that a
   process has been silent for half a minute.
@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from flwr.supercore import sql_mixin
 from flwr.supercore.corestate import sql_corestate
 from flwr.superlink.cli import flower_superlink as flowers_own
+from sqlalchemy.orm import Session
 
 BUSY_SECONDS = 120
 LOOK_SECONDS = 1.0
@@ -34,13 +36,27 @@ _PRAGMAS = {
     "mmap_size": "0",
 }
 _look = sql_corestate.SqlCoreState._cleanup_expired_task_tokens
+_session = sql_mixin.SqlMixin.session
+_turn = threading.Lock()
 
 
 def repair() -> None:
     """Change the four things; doing it twice changes nothing."""
+    sql_mixin.SqlMixin.session = _session_in_turn
     sql_mixin.SQLITE_PRAGMAS = tuple({**dict(sql_mixin.SQLITE_PRAGMAS), **_PRAGMAS}.items())
     sql_corestate.SqlCoreState._cleanup_expired_task_tokens = _at_most_every(LOOK_SECONDS, _look)
     sql_corestate.OBJECT_PUSH_SESSION_TTL_SECONDS = UPLOAD_SECONDS
+
+
+@contextmanager
+def _session_in_turn(database: sql_mixin.SqlMixin) -> Iterator[Session]:
+    """Flower's session; whoever is in one already goes on in it."""
+    if database._session_scope in (sql_mixin._current_sessions.get() or {}):
+        with _session(database) as session:
+            yield session
+        return
+    with _turn, _session(database) as session:
+        yield session
 
 
 def _at_most_every(

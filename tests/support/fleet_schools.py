@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.app import Message
 from flwr.app.message import remove_content_from_message
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_tree,
@@ -24,6 +26,7 @@ from flwr.supercore.inflatable.inflatable_utils import (
     pull_and_inflate_object_from_tree,
     push_objects,
 )
+from flwr.supercore.run import RunNotRunningException
 from flwr.supernode.fleet_http_connection import http_request_response
 from support.scripted_schools import World, honest_reply
 
@@ -98,28 +101,38 @@ class FleetSchool:
                 if received is None:
                     self._ending.wait(_PAUSE_SECONDS)
                     continue
-                run_id, tree = received[0].metadata.run_id, received[1]
-                message = pull_and_inflate_object_from_tree(
-                    tree,
-                    lambda object_id, run_id=run_id: pull(run_id, object_id),
-                    lambda object_id, run_id=run_id: confirm(run_id, object_id),
-                    return_type=Message,
-                )
-                message.metadata.__dict__["_message_id"] = tree.object_id
-                said = self._answer(self.name, request_in(message))
-                if said is None:
-                    continue
-                reply = reply_with(message, said)
-                reply.metadata.__dict__["_src_node_id"] = node
-                reply.metadata.__dict__["_message_id"] = reply.object_id
-                with no_object_id_recompute():
-                    wanted, session = send(
-                        remove_content_from_message(reply), get_object_tree(reply), 0.0
-                    )
-                    push_objects(
-                        get_all_nested_objects(reply),
-                        lambda object_id, content, run_id=run_id, session=session: push(
-                            run_id, session, object_id, content
-                        ),
-                        object_ids_to_push=wanted,
-                    )
+                with suppress(RunNotRunningException):  # there is the next one
+                    self._answered(node, received[0], received[1], send, pull, push, confirm)
+
+    def _answered(
+        self,
+        node: int,
+        announced: Message,
+        tree: ObjectTree,
+        send: Callable[[Message, ObjectTree, float], tuple[set[str], str]],
+        pull: Callable[[int, str], bytes],
+        push: Callable[[int, str, str, bytes], None],
+        confirm: Callable[[int, str], None],
+    ) -> None:
+        """Fetch one message and send what the school says to it."""
+        run_id = announced.metadata.run_id
+        message = pull_and_inflate_object_from_tree(
+            tree,
+            lambda object_id: pull(run_id, object_id),
+            lambda object_id: confirm(run_id, object_id),
+            return_type=Message,
+        )
+        message.metadata.__dict__["_message_id"] = tree.object_id
+        said = self._answer(self.name, request_in(message))
+        if said is None:
+            return
+        reply = reply_with(message, said)
+        reply.metadata.__dict__["_src_node_id"] = node
+        reply.metadata.__dict__["_message_id"] = reply.object_id
+        with no_object_id_recompute():
+            wanted, session = send(remove_content_from_message(reply), get_object_tree(reply), 0.0)
+            push_objects(
+                get_all_nested_objects(reply),
+                lambda object_id, content: push(run_id, session, object_id, content),
+                object_ids_to_push=wanted,
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from flwr.supercore.corestate import sql_corestate
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink.federation import NoOpFederationManager
 from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 
 from fedtrace.deploy.network import superlink
 from fedtrace.deploy.network.front import FrontSettings
@@ -28,6 +30,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLinkState]:
     core = sql_corestate.SqlCoreState
     with pytest.MonkeyPatch.context() as before:
         before.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
+        before.setattr(sql_mixin.SqlMixin, "session", sql_mixin.SqlMixin.session)
         before.setattr(core, "_cleanup_expired_task_tokens", core._cleanup_expired_task_tokens)
         before.setattr(sql_corestate, "OBJECT_PUSH_SESSION_TTL_SECONDS", 180)
         superlink.repair()
@@ -52,6 +55,30 @@ def test_its_database_waits_and_keeps_no_models(state: SqlLinkState) -> None:
         "foreign_keys": 1,
     }
     assert len(dict(sql_mixin.SQLITE_PRAGMAS)) == len(sql_mixin.SQLITE_PRAGMAS)
+
+
+def test_one_at_a_time_has_the_database_and_may_go_on_in_it(state: SqlLinkState) -> None:
+    inside, most = 0, 0
+
+    def work(_number: int) -> None:
+        nonlocal inside, most
+        with state.session(), state.object_store.session() as session:
+            inside += 1
+            most = max(most, inside)
+            session.execute(text("UPDATE run SET run_id = run_id"))
+            time.sleep(0.002)
+            inside -= 1
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(work, range(16)))) == 16
+    assert most == 1
+
+
+def test_a_failure_leaves_the_database_to_the_next(state: SqlLinkState) -> None:
+    with pytest.raises(OperationalError), state.session() as session:
+        session.execute(text("SELECT * FROM no_such_table"))
+    with state.session() as session:
+        assert session.execute(text("SELECT 1")).scalar() == 1
 
 
 def test_silent_tasks_are_looked_for_once_a_second(
