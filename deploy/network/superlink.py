@@ -9,6 +9,8 @@ A SuperLink of flwr 1.41.0
 - looks for tasks without a sign of life at every request of every school, which writes to the
   file (``SqlCoreState._cleanup_expired_task_tokens``). Once a second is enough to find that a
   process has been silent for half a minute.
+- sends every request of a school through five layers that concern other requests only, each of
+  which costs a millisecond, and once more for every 64 KiB of a model.
 - keeps 64 MB of every connection's pages in memory, which are models and not read twice.
 - gives an upload 180 s, which a school with a slow line needs longer for.
 """
@@ -22,8 +24,12 @@ from contextlib import contextmanager
 
 from flwr.supercore import sql_mixin
 from flwr.supercore.corestate import sql_corestate
+from flwr.superlink import main as app
 from flwr.superlink.cli import flower_superlink as flowers_own
 from sqlalchemy.orm import Session
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http import h11_impl, httptools_impl
 
 BUSY_SECONDS = 120
 LOOK_SECONDS = 1.0
@@ -35,17 +41,52 @@ _PRAGMAS = {
     "cache_size": "-4000",  # kB
     "mmap_size": "0",
 }
+_PART_BYTES = 8 * 1024 * 1024
+_CONCERNS = {
+    app.ControlSensitiveResponseMiddleware: "/v1/control/",
+    app.ControlAuthenticationMiddleware: "/v1/control/",
+    app.ControlLicenseMiddleware: "/v1/control/",
+    app.ControlEventLogMiddleware: "/v1/control/",
+    app.RuntimeTracingMiddleware: "/v1/runtime/",
+    app.NodeAuthMiddleware: "/v1/fleet/",
+    app.FleetEventLogMiddleware: "/v1/fleet/",
+}
+"""Flower's layers and the requests that they act on; they pass all others on as they are."""
+
+_layers = app._get_middleware
 _look = sql_corestate.SqlCoreState._cleanup_expired_task_tokens
 _session = sql_mixin.SqlMixin.session
 _turn = threading.Lock()
 
 
 def repair() -> None:
-    """Change the four things; doing it twice changes nothing."""
+    """Change these things; doing it twice changes nothing."""
+    app._get_middleware = lambda: [_passed_by(layer) for layer in _layers()]
+    for protocol in (h11_impl, httptools_impl):
+        protocol.HIGH_WATER_LIMIT = _PART_BYTES  # type: ignore[attr-defined]
     sql_mixin.SqlMixin.session = _session_in_turn
     sql_mixin.SQLITE_PRAGMAS = tuple({**dict(sql_mixin.SQLITE_PRAGMAS), **_PRAGMAS}.items())
     sql_corestate.SqlCoreState._cleanup_expired_task_tokens = _at_most_every(LOOK_SECONDS, _look)
     sql_corestate.OBJECT_PUSH_SESSION_TTL_SECONDS = UPLOAD_SECONDS
+
+
+class _PassedBy:
+    """A layer that requests below other known paths go around; unknown ones pass through it."""
+
+    def __init__(self, inner: ASGIApp, layer: Middleware, paths: tuple[str, ...]) -> None:
+        self._inner, self._paths = inner, paths
+        self._through = layer.cls(inner, *layer.args, **layer.kwargs)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        around = scope["type"] == "http" and scope["path"].startswith(self._paths)
+        await (self._inner if around else self._through)(scope, receive, send)
+
+
+def _passed_by(layer: Middleware) -> Middleware:
+    if layer.cls not in _CONCERNS:
+        return layer
+    others = set(_CONCERNS.values()) - {_CONCERNS[layer.cls]}
+    return Middleware(_PassedBy, layer=layer, paths=tuple(sorted(others)))
 
 
 @contextmanager

@@ -266,6 +266,27 @@ def test_a_restored_school_waits_for_a_person_and_for_what_it_spent(
         assert [entry.event.round for entry in opened.store.ledger()] == [1, 2, 3, 4]
 
 
+def test_a_home_that_runs_in_two_places_pays_only_once(
+    federation: Federation, backups: Path
+) -> None:
+    """The second learns from the consortium's log of an answer that it never gave, and stops."""
+    home, copy = federation.home(federation.schools[0]), backups / "copy"
+    shutil.copytree(home, copy)
+    with pytest.raises(Died):
+        federation.run(wire=in_round_2(federation, lambda: None, die=True))
+    with open_school(home) as opened:
+        spent = opened.store.ledger()
+    home.rename(backups / "first")  # from here on, orders reach the other machine
+    copy.rename(home)
+    outcome = federation.run()
+    assert outcome.reason == "completed"
+    refused = [(each.code, each.clause) for each in logged(home) if isinstance(each, OrderRefused)]
+    assert set(refused) == {(RefusalCode.R20, "node.rollback")}
+    with open_school(home) as opened:
+        assert [entry.event.round for entry in opened.store.ledger()] == []
+    assert [entry.event.round for entry in spent] == [1, 2]
+
+
 def test_a_school_that_forgot_what_it_paid_refuses_also_by_its_own_log(
     federation: Federation, backups: Path
 ) -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore import sql_mixin
 from flwr.supercore.corestate import sql_corestate
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
+from flwr.superlink import main as app
 from flwr.superlink.federation import NoOpFederationManager
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http import h11_impl, httptools_impl
 
 from fedtrace.deploy.network import superlink
 from fedtrace.deploy.network.front import FrontSettings
@@ -30,6 +38,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLinkState]:
     core = sql_corestate.SqlCoreState
     with pytest.MonkeyPatch.context() as before:
         before.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
+        before.setattr(app, "_get_middleware", app._get_middleware)
+        before.setattr(h11_impl, "HIGH_WATER_LIMIT", 65536)
+        before.setattr(httptools_impl, "HIGH_WATER_LIMIT", 65536)
         before.setattr(sql_mixin.SqlMixin, "session", sql_mixin.SqlMixin.session)
         before.setattr(core, "_cleanup_expired_task_tokens", core._cleanup_expired_task_tokens)
         before.setattr(sql_corestate, "OBJECT_PUSH_SESSION_TTL_SECONDS", 180)
@@ -100,3 +111,57 @@ def test_an_upload_has_as_long_as_the_front_gives_it() -> None:
     limits = FrontSettings(upstream="", ca_certificate=Path(), spool=Path())
     slowest = limits.body_seconds + limits.largest_body_bytes / limits.least_bytes_per_second
     assert slowest < sql_corestate.OBJECT_PUSH_SESSION_TTL_SECONDS == superlink.UPLOAD_SECONDS
+
+
+CONTROL, FLEET, RUNTIME, UNKNOWN = "/v1/control/x", "/v1/fleet/x", "/v1/runtime/x", "/v1/x"
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize(
+    ("layer", "concerned"),
+    [
+        (app.ControlSensitiveResponseMiddleware, {CONTROL, UNKNOWN}),
+        (app.ControlAuthenticationMiddleware, {CONTROL, UNKNOWN}),
+        (app.ControlLicenseMiddleware, {CONTROL, UNKNOWN}),
+        (app.ControlEventLogMiddleware, {CONTROL, UNKNOWN}),
+        (app.RuntimeTracingMiddleware, {RUNTIME, UNKNOWN}),
+        (app.NodeAuthMiddleware, {FLEET, UNKNOWN}),
+        (app.FleetEventLogMiddleware, {FLEET, UNKNOWN}),
+        (app.ProtobufTranslationMiddleware, {CONTROL, FLEET, RUNTIME, UNKNOWN}),
+    ],
+)
+def test_a_request_goes_around_the_layers_of_others(
+    layer: type, concerned: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[str] = []
+
+    async def dispatch(_layer: object, request: Request, call_next: Any) -> Any:
+        reached.append(request.url.path)
+        return await call_next(request)
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response()(scope, receive, send)
+
+    async def conversation() -> None:
+        made = next(
+            each for each in app._get_middleware() if layer in (each.cls, _inside(each.kwargs))
+        )
+        through = httpx.ASGITransport(made.cls(inner, *made.args, **made.kwargs))
+        async with httpx.AsyncClient(transport=through, base_url="https://server") as client:
+            for path in (CONTROL, FLEET, RUNTIME, UNKNOWN):
+                assert (await client.get(path)).status_code == 200
+
+    monkeypatch.setattr(layer, "dispatch", dispatch)
+    asyncio.run(conversation())
+    assert set(reached) == concerned
+
+
+def _inside(kwargs: Mapping[str, Any]) -> Any:
+    return kwargs["layer"].cls if "layer" in kwargs else None
+
+
+@pytest.mark.usefixtures("state")
+def test_all_of_flowers_layers_are_there_in_their_order() -> None:
+    plain = [each.cls for each in superlink._layers()]
+    assert [_inside(each.kwargs) or each.cls for each in app._get_middleware()] == plain
+    assert set(superlink._CONCERNS) <= set(plain)
