@@ -21,6 +21,7 @@ ALLOWED_FILES = {
     "SECURITY.md",
     "constraints.txt",
     "pyproject.toml",
+    "requirements.lock",
 }
 SETUPTOOLS = pyproject()["tool"]["setuptools"]
 PACKAGES: list[str] = SETUPTOOLS["packages"]

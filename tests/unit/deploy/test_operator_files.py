@@ -95,7 +95,7 @@ def test_only_the_consortium_is_reached() -> None:
 
 def test_the_image_is_pinned_and_not_of_root() -> None:
     image = (DEPLOY / "image" / "Containerfile").read_text(encoding="utf-8")
-    assert "-c constraints.txt" in image
+    assert "--require-hashes -r requirements.lock" in image
     user = re.findall(r"^USER (.*)$", image, re.M)[-1]
     assert user == COMPOSE["services"]["school"]["user"] == "10001:10001"
     for service in COMPOSE["services"].values():
