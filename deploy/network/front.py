@@ -61,7 +61,7 @@ ROUTES = frozenset(
 _PULL = b"/v1/fleet/pull-messages"
 _GIVE = b"/v1/fleet/pull-object"
 
-_CONNECTIONS = 16
+_CONNECTIONS = 32
 _MEDIA_TYPE = "application/protobuf"
 _REQUEST_HEADERS = frozenset(
     {
@@ -130,6 +130,7 @@ class Front:
     ) -> None:
         self._settings, self._enrolment = settings, enrolment
         self._held = 0  # schools that wait for work at this moment
+        self._undelivered: dict[str, bytes] = {}  # node -> a message whose school had hung up
         self._work = asyncio.Event()  # set, and replaced, when one of them has got some
         self._taking = asyncio.Semaphore(settings.large_at_once)
         self._giving = asyncio.Semaphore(settings.large_at_once)
@@ -198,7 +199,7 @@ class Front:
         refused = await self._read_in_time(request, LARGEST_BODY_BYTES, body)
         if refused is not None:
             return refused
-        content = b"".join([part async for part in body.parts()])
+        content = await body.content()
         answer = await asyncio.to_thread(routes.answer, request.method, path, content)
         if answer is None:
             return Response(status_code=404)
@@ -246,27 +247,45 @@ class Front:
         self, request: Request, body: Spool, headers: Mapping[str, str], answered: Spool
     ) -> Response:
         """Ask for a school's next message, and again for a while as long as there is none."""
+        node = headers.get("flwr-public-key", "")
         deadline = time.monotonic() + self._settings.hold_seconds
         while True:
             answer = await self._post(_PULL, body, headers, answered)
-            if answer.status_code != httpx.codes.OK or len(answered):
+            gone = await request.is_disconnected()
+            if answer.status_code != httpx.codes.OK:
+                return answer
+            if len(answered):
                 self._wake()
+                if gone:
+                    self._undelivered[node] = await answered.content()
+                    raise ClientDisconnect
                 return answer
-            if time.monotonic() > deadline:
+            if gone:
+                raise ClientDisconnect
+            if (kept := self._undelivered.pop(node, None)) is not None:
+                return Response(kept, media_type=_MEDIA_TYPE)
+            left = deadline - time.monotonic()
+            if left <= 0 or not await self._turn_comes(within=left):
                 return answer
-            await self._pause()
             if await request.is_disconnected():
                 raise ClientDisconnect
 
-    async def _pause(self) -> None:
-        """Wait for this school's turn, or until another has got work: rounds go to all at once."""
+    async def _turn_comes(self, *, within: float) -> bool:
+        """Wait for this school's turn, or until another has got work: rounds go to all at once.
+
+        Nobody is asked for who would be gone before the answer: the SuperLink hands no message
+        out twice.
+        """
         self._held += 1
+        pause = self._held / self._settings.pulls_per_second
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._held / self._settings.pulls_per_second):
-                    await self._work.wait()
+            async with asyncio.timeout(min(pause, within)):
+                await self._work.wait()
+        except TimeoutError:
+            return pause <= within
         finally:
             self._held -= 1
+        return True
 
     def _wake(self) -> None:
         self._work.set()

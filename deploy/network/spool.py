@@ -76,6 +76,10 @@ class Spool:
                 return
             yield part
 
+    async def content(self) -> bytes:
+        """Everything at once; for what is known to be short."""
+        return b"".join([part async for part in self.parts()])
+
     def close(self) -> None:
         """Forget the bytes."""
         self._file.close()

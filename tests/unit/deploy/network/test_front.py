@@ -60,6 +60,7 @@ async def ask(
     headers: Sequence[Header] = (PROTOBUF,),
     body: Sequence[bytes | None] = (b"request",),
     pause: float = 0.0,
+    hangs_up: bool = False,
 ) -> Answer:
     """One request whose parts come with pauses; returns status, headers and body of the answer."""
     parts = list(body)
@@ -72,7 +73,7 @@ async def ask(
             if part is None:
                 await asyncio.sleep(3600)
             return {"type": "http.request", "body": part, "more_body": bool(parts)}
-        return await asyncio.sleep(3600)
+        return {"type": "http.disconnect"} if hangs_up else await asyncio.sleep(3600)
 
     async def send(event: Any) -> None:
         sent.append(event)
@@ -213,6 +214,35 @@ def test_but_not_for_ever() -> None:
     ((status, _, body),) = run(empty, ((PULL,), {}), hold_seconds=0.05, pulls_per_second=200.0)
     assert (status, body) == (200, b"")
     assert 0.05 <= time.monotonic() - started < 2.0
+
+
+def test_a_message_whose_school_hung_up_is_handed_over_at_its_next_pull() -> None:
+    """The SuperLink hands no message out twice."""
+    superlink = SuperLink(
+        [httpx.Response(200, content=b"order"), httpx.Response(401), *[httpx.Response(200)] * 99]
+    )
+    first, second = (PROTOBUF, (b"flwr-public-key", b"a")), (PROTOBUF, (b"flwr-public-key", b"b"))
+
+    async def conversation() -> list[Answer]:
+        front = Front(
+            settings(hold_seconds=0.05, pulls_per_second=200.0),
+            transport=httpx.MockTransport(superlink),
+        )
+        with suppress(IndexError):  # nothing is sent to it
+            await ask(front, PULL, headers=first, hangs_up=True)
+        return [await ask(front, PULL, headers=each) for each in (first, second, first, first)]
+
+    answers = [(status, body) for status, _, body in asyncio.run(conversation())]
+    assert answers == [(401, b""), (200, b""), (200, b"order"), (200, b"")]
+
+
+def test_nobody_is_asked_for_at_the_end_of_its_patience() -> None:
+    superlink = SuperLink([httpx.Response(200)] * 9)
+    started = time.monotonic()
+    (answer,) = run(superlink, ((PULL,), {}), hold_seconds=0.1, pulls_per_second=0.1)
+    assert answer[0] == 200
+    assert len(superlink.requests) == 1
+    assert time.monotonic() - started < 5
 
 
 def test_other_routes_are_not_held() -> None:
