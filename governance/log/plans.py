@@ -4,8 +4,7 @@ A log tells of a plan in a few numbers and a digest. The plan itself lies beside
 signatures of the members, and says what those numbers, and every round, may be at most.
 
 ================  ================================================================================
-``plans.signed``  every plan that a log names is here, and enough members signed exactly that one,
-                  among them all in whose names the log says that it came into force
+``plans.signed``  every plan that a log names is here, and enough members signed exactly that one
 ``plans.terms``   what the consortium's log says of a plan and of its rounds is what the plan says
 ================  ================================================================================
 """
@@ -93,8 +92,6 @@ def check_plans(
                 problem = problem or opened
     if problem is None:
         problem = _not_agreed(envelopes, charters, _used(consortium or (), charters))
-    if problem is None and not copied:  # a school may have a copy from before others signed
-        problem = _not_by_all(consortium or (), envelopes, charters)
     missing = [digest for digest in named if not envelopes.get(digest)]
     if problem is None and missing:
         status: Status = "FAIL" if whole else "WARN"
@@ -118,22 +115,13 @@ def _used(
     consortium: Sequence[Entry], charters: CharterHistory
 ) -> Mapping[str, Mapping[str, Charter]]:
     """Plan digest -> the versions of the charter under which the log has it used, by digest."""
-    found = dict[str, dict[str, Charter]]()
-    for charter, entry in _under(consortium, charters):
-        found.setdefault(entry.plan_digest, {})[charter.digest()] = charter
-    return found
-
-
-def _under(
-    consortium: Sequence[Entry], charters: CharterHistory
-) -> Iterator[tuple[Charter, PlanActivated | RoundOpened]]:
-    """Every use of a plan that the log tells of, with the version of the charter in force at it."""
-    charter = charters.versions[0]
+    charter, found = charters.versions[0], dict[str, dict[str, Charter]]()
     for entry in consortium:
         if isinstance(entry, CharterChanged):
             charter = charters.version(entry.charter_digest) or charter
         elif isinstance(entry, PlanActivated | RoundOpened):
-            yield charter, entry
+            found.setdefault(entry.plan_digest, {})[charter.digest()] = charter
+    return found
 
 
 def _not_agreed(
@@ -153,24 +141,6 @@ def _not_agreed(
                     f"{charter.threshold} members that it asks for. Ask the consortium for the "
                     "plan as it was signed again."
                 )
-    return None
-
-
-def _not_by_all(
-    consortium: Sequence[Entry], envelopes: Envelopes, charters: CharterHistory
-) -> str | None:
-    """A plan that came into force in the name of a member whose signature is not under it."""
-    for charter, entry in _under(consortium, charters):
-        copies = envelopes.get(entry.plan_digest, ())
-        if isinstance(entry, RoundOpened) or not copies:
-            continue
-        agreed = read_agreement(merge_signatures(copies, PLAN_TYPE), PLAN_TYPE, charter)
-        if strangers := sorted(set(entry.signers) - set(agreed.members)):
-            return (
-                f"The log says that {', '.join(strangers)} agreed to plan {entry.plan_digest}, and "
-                "no copy of it here has their signature. Ask them, and the consortium for the plan "
-                "as they signed it."
-            )
     return None
 
 
