@@ -12,21 +12,26 @@ async function openPlan(bytes, digest, charter) {
   return { plan: JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content)), signedBy };
 }
 
-// A plan must have been agreed to under every version of the charter under which it was used.
-async function notAgreed(log, charter, signatures) {
-  const looked = new Set();
+// A plan must have been agreed to under every version of the charter under which it was used, and by
+// everybody whom the log names. A school's copy of a plan may be older than the last signature.
+async function notSignedAsTold(log, charter, signatures, copied) {
+  const looked = new Map();
   for (const [entry, version] of underCharters(log, charter)) {
-    const key = `${entry.plan_digest} ${version.digest}`;
     const copies = signatures.get(entry.plan_digest);
-    if (!["plan.activated", "round.opened"].includes(entry.type) || !copies || looked.has(key)) continue;
-    looked.add(key);
-    const signedBy = async (one) => {
-      for (const each of copies) if (await each(one)) return true;
-      return false;
-    };
-    if ((await agreeing(signedBy, version)).length < version.threshold) {
+    if (!["plan.activated", "round.opened"].includes(entry.type) || !copies) continue;
+    const key = `${entry.plan_digest} ${version.digest}`;
+    if (!looked.has(key)) {
+      looked.set(key, await agreeing(async (one) => {
+        for (const each of copies) if (await each(one)) return true;
+        return false;
+      }, version));
+    }
+    const agreed = looked.get(key);
+    if (agreed.length < version.threshold) {
       return `The plan ${entry.plan_digest} was used under version ${version.version} of the charter, whose members did not agree to it.`;
     }
+    const unproven = entry.type === "plan.activated" && !copied && entry.signers.find((name) => !agreed.includes(name));
+    if (unproven) return `The log says that ${unproven} signed the plan ${entry.plan_digest}, and no copy here shows it.`;
   }
   return null;
 }
@@ -60,7 +65,7 @@ async function checkPlans(files, found, charter, together, say) {
     }
   }
   const consortium = found.find((each) => !each.school);
-  if (charter.versions.length > 1 && consortium) problem ??= await notAgreed(consortium.entries, charter, signatures);
+  if (consortium) problem ??= await notSignedAsTold(consortium.entries, charter, signatures, copied);
   if (!problem && missing.length) {
     say(together ? "FAIL" : "WARN", "plans.signed", `Plans are missing, so the log cannot be held against them: ${missing.slice(0, 3).join(", ")}.`);
   } else {

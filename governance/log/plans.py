@@ -4,7 +4,8 @@ A log tells of a plan in a few numbers and a digest. The plan itself lies beside
 signatures of the members, and says what those numbers, and every round, may be at most.
 
 ================  ================================================================================
-``plans.signed``  every plan that a log names is here, and enough members signed exactly that one
+``plans.signed``  every plan that a log names is here, and enough members signed exactly that one,
+                  among them all that the consortium's log names
 ``plans.terms``   what the consortium's log says of a plan and of its rounds is what the plan says
 ================  ================================================================================
 """
@@ -13,8 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fedtrace.governance.agreement import read_agreement
-from fedtrace.governance.charter import Charter
 from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Rejected
 from fedtrace.governance.log.entries import (
@@ -26,12 +25,12 @@ from fedtrace.governance.log.entries import (
     RoundClosed,
     RoundOpened,
 )
+from fedtrace.governance.log.plan_signers import not_signed_as_told
 from fedtrace.governance.log.selfcheck import Round, line, round_of
 from fedtrace.governance.log.verify import Line, Status
-from fedtrace.governance.plan import PLAN_TYPE, Plan
+from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import open_past_plan
 from fedtrace.governance.refusals import Refused
-from fedtrace.governance.signing import merge_signatures
 
 PLANS_SHOWN = 3
 """More plans that are missing are counted, not listed."""
@@ -91,7 +90,7 @@ def check_plans(
             else:
                 problem = problem or opened
     if problem is None:
-        problem = _not_agreed(envelopes, charters, _used(consortium or (), charters))
+        problem = not_signed_as_told(consortium or (), envelopes, charters, copied=copied)
     missing = [digest for digest in named if not envelopes.get(digest)]
     if problem is None and missing:
         status: Status = "FAIL" if whole else "WARN"
@@ -109,39 +108,6 @@ def check_plans(
             _broken_term(consortium, plans),
             "Privacy, members and rounds in the consortium's log are those of the signed plans.",
         )
-
-
-def _used(
-    consortium: Sequence[Entry], charters: CharterHistory
-) -> Mapping[str, Mapping[str, Charter]]:
-    """Plan digest -> the versions of the charter under which the log has it used, by digest."""
-    charter, found = charters.versions[0], dict[str, dict[str, Charter]]()
-    for entry in consortium:
-        if isinstance(entry, CharterChanged):
-            charter = charters.version(entry.charter_digest) or charter
-        elif isinstance(entry, PlanActivated | RoundOpened):
-            found.setdefault(entry.plan_digest, {})[charter.digest()] = charter
-    return found
-
-
-def _not_agreed(
-    envelopes: Envelopes, charters: CharterHistory, used: Mapping[str, Mapping[str, Charter]]
-) -> str | None:
-    """A plan that was used under a version of the charter whose members never agreed to it."""
-    if len(charters.versions) == 1:
-        return None  # every copy was looked at under it
-    for digest, versions in used.items():
-        copies = envelopes.get(digest, ())
-        for charter in versions.values() if copies else ():
-            agreed = read_agreement(merge_signatures(copies, PLAN_TYPE), PLAN_TYPE, charter)
-            if len(agreed.members) < charter.threshold:
-                return (
-                    f"Plan {digest} was used under version {charter.version} of the charter, and "
-                    f"the copies here are signed by {len(agreed.members)} of the "
-                    f"{charter.threshold} members that it asks for. Ask the consortium for the "
-                    "plan as it was signed again."
-                )
-    return None
 
 
 def _open(envelope: bytes, digest: str, charters: CharterHistory) -> Plan | str:
