@@ -5,18 +5,24 @@ from __future__ import annotations
 import math
 import shutil
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fedtrace.client.mirror import evidence_files
 from fedtrace.client.school import School
 from fedtrace.client.vault import VaultSummary
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.ledger import spent, student_year
+from fedtrace.governance.log.entries import decode_entry
+from fedtrace.governance.log.school_entries import OrderRefused, UpdateSent
 from fedtrace.governance.log.storage import read_log
-from fedtrace.governance.refusals import Refused
+from fedtrace.governance.refusals import REFUSALS, Refused
+from fedtrace.governance.witnessing import school_origin
 from fedtrace.privacy.accounting import epsilon
 
 _GIB = 1024**3
+_LATELY = timedelta(days=7)
+_ANSWERS = tuple(f'"type":"{each.type}"}}'.encode() for each in (OrderRefused, UpdateSent))
+"""How the lines of a log end that tell what became of an order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +136,14 @@ def school_status(school: School, *, now: datetime) -> SchoolStatus:
     free = shutil.disk_usage(school.home).free
     plans, plan_problems = _plans(school, now)
     log_entries, log_problems = _log(school)
-    problems = [*_forks(school), *log_problems, *_records(school, summary), *plan_problems]
+    refused = [] if log_problems else _newest_refusal(school, now)
+    problems = [
+        *_forks(school),
+        *log_problems,
+        *_records(school, summary),
+        *plan_problems,
+        *refused,
+    ]
     if free < policy.min_free_bytes:
         problems.append(
             f"{free / _GIB:.1f} GiB are free, the policy wants {policy.min_free_bytes / _GIB:.1f}: "
@@ -192,6 +205,21 @@ def _log(school: School) -> tuple[int | None, list[str]]:
         )
         return len(school.log), [problem]
     return len(school.log), []
+
+
+def _newest_refusal(school: School, now: datetime) -> list[str]:
+    """That the last order was refused, where that was lately: a person may not know of it yet."""
+    origin = school_origin(school.rules.charter, school.name)
+    lines = read_log(school.home / "log").lines
+    newest = next((at for at in reversed(range(len(lines))) if lines[at].endswith(_ANSWERS)), None)
+    if newest is None:
+        return []
+    logged = decode_entry(lines[newest], index=newest, origin=origin)
+    if not isinstance(entry := logged.entry, OrderRefused) or now - logged.time > _LATELY:
+        return []
+    refused = Refused(entry.code, entry.clause)
+    when = f"the newest order was refused on {logged.time:%Y-%m-%d %H:%M} UTC"
+    return [f"{when}, {refused} {REFUSALS[entry.code].what_to_do}"]
 
 
 def _forks(school: School) -> list[str]:

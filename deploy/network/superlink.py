@@ -26,7 +26,6 @@ from flwr.supercore import sql_mixin
 from flwr.supercore.corestate import sql_corestate
 from flwr.superlink import main as app
 from flwr.superlink.cli import flower_superlink as flowers_own
-from sqlalchemy.orm import Session
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http import h11_impl, httptools_impl
@@ -90,7 +89,7 @@ def _passed_by(layer: Middleware) -> Middleware:
 
 
 @contextmanager
-def _session_in_turn(database: sql_mixin.SqlMixin) -> Iterator[Session]:
+def _session_in_turn(database: sql_mixin.SqlMixin) -> Iterator[object]:
     """Flower's session; whoever is in one already goes on in it."""
     if database._session_scope in (sql_mixin._current_sessions.get() or {}):
         with _session(database) as session:

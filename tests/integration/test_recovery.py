@@ -283,8 +283,12 @@ def test_a_home_that_runs_in_two_places_pays_only_once(
     refused = [(each.code, each.clause) for each in logged(home) if isinstance(each, OrderRefused)]
     assert set(refused) == {(RefusalCode.R20, "node.rollback")}
     with open_school(home) as opened:
-        assert [entry.event.round for entry in opened.store.ledger()] == []
+        assert opened.store.ledger() == ()
+        problems = school_status(opened, now=datetime.now(UTC)).problems
+        later = school_status(opened, now=datetime.now(UTC) + timedelta(days=8)).problems
     assert [entry.event.round for entry in spent] == [1, 2]
+    assert any("order was refused" in each and "node.rollback" in each for each in problems)
+    assert not any("order was refused" in each for each in later)
 
 
 def test_a_school_that_forgot_what_it_paid_refuses_also_by_its_own_log(

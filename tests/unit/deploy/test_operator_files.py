@@ -1,5 +1,6 @@
 """What operators copy from deploy/ says what the command line takes, and gives nothing away."""
 
+import json
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ import pytest
 import typer.main
 import yaml
 from click import Group
+from jsonschema import Draft7Validator
 from support.tree import ROOT
 
 from fedtrace.deploy.cli.main import app
@@ -170,6 +172,51 @@ def test_the_chart_starts_a_command_that_exists_and_may_do_little(role: str) -> 
     assert policy["spec"]["ingress"] == (
         [{"ports": [{"port": PORT}]}] if role == "consortium" else []
     )
+
+
+def test_the_chart_makes_the_home_at_the_first_start() -> None:
+    for changes, wanted in (
+        ({"role": "consortium"}, ["fed.example.org", str(PORT), "/srv/home/consortium"]),
+        ({"role": "school", "inviteSecret": "invite"}, ["$(INVITE)", "/srv/home/school"]),
+    ):
+        (stateful,) = rendered("statefulset.yaml", **changes)
+        pod = stateful["spec"]["template"]["spec"]
+        (first,), (after,) = pod["initContainers"], pod["containers"]
+        require_command(list(first["args"]))
+        assert set(wanted) <= set(first["args"])
+        home = [args[args.index("--home") + 1] for args in (first["args"], after["args"])]
+        assert home[0] == home[1]
+        for part in ("image", "securityContext", "volumeMounts"):
+            assert first[part] == after[part]
+    (stateful,) = rendered("statefulset.yaml", role="school")  # has joined before
+    assert "initContainers" not in stateful["spec"]["template"]["spec"]
+
+
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+SCHEMA = Draft7Validator(json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
+
+
+def test_the_charts_values_fit_their_schema() -> None:
+    SCHEMA.check_schema(SCHEMA.schema)
+    SCHEMA.validate(VALUES)
+    assert set(SCHEMA.schema["properties"]) == {*VALUES, "global"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"role": "server"},
+        {"replicas": 2},
+        {"metricsPort": 0},
+        {"metricsPort": "9180"},
+        {"inviteSecret": "invite"},  # of a consortium
+        {"role": "school", "databaseSecret": "valley-db"},
+        {"consortium": {"name": "county", "host": ""}},
+        {"storage": {"size": "20", "className": ""}},
+    ],
+)
+def test_a_wrong_value_is_refused_before_anything_is_installed(wrong: dict[str, Any]) -> None:
+    assert not SCHEMA.is_valid({**VALUES, **wrong})
 
 
 def test_the_chart_publishes_the_consortium_alone() -> None:
