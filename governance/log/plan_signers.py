@@ -11,9 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fedtrace.governance.agreement import read_agreement
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.charter_history import CharterHistory
-from fedtrace.governance.log.entries import CharterChanged, Entry, PlanActivated, RoundOpened
+from fedtrace.governance.errors import Rejected
+from fedtrace.governance.log.entries import (
+    CharterChanged,
+    Entry,
+    PlanActivated,
+    PlanRevoked,
+    RoundOpened,
+)
 from fedtrace.governance.plan import PLAN_TYPE
-from fedtrace.governance.signing import merge_signatures
+from fedtrace.governance.revocation import REVOCATION_TYPE, Revocation
+from fedtrace.governance.signing import SignatureError, merge_signatures
 
 
 def not_signed_as_told(
@@ -34,8 +42,8 @@ def not_signed_as_told(
             there when it accepted, and others may have signed later: names are not compared.
     """
     agreed: dict[tuple[str, str], frozenset[str]] = {}
-    for entry, charter in _uses(consortium, charters):
-        if not copies.get(entry.plan_digest):
+    for entry, charter in _under_charters(consortium, charters):
+        if not isinstance(entry, PlanActivated | RoundOpened) or not copies.get(entry.plan_digest):
             continue
         key = (entry.plan_digest, charter.digest())
         if key not in agreed:
@@ -50,16 +58,48 @@ def not_signed_as_told(
     return None
 
 
-def _uses(
+def not_revoked_as_told(
+    consortium: Iterable[Entry], copies: Mapping[str, Sequence[bytes]], charters: CharterHistory
+) -> str | None:
+    """A name under a revocation in the log that its signatures do not show; None: there is none.
+
+    Args:
+        consortium: its entries, verified.
+        copies: plan digest -> what lies here as its revocation, nothing of it believed; plans
+            without one are passed over.
+        charters: whose members' signatures count.
+    """
+    for entry, charter in _under_charters(consortium, charters):
+        if not isinstance(entry, PlanRevoked) or not copies.get(entry.plan_digest):
+            continue
+        try:
+            envelope = merge_signatures(copies[entry.plan_digest], REVOCATION_TYPE)
+            agreed = read_agreement(envelope, REVOCATION_TYPE, charter)
+            revocation = Revocation.from_bytes(agreed.payload)
+        except (Rejected, SignatureError) as error:
+            return f"The revocation of plan {entry.plan_digest} here is none: {error}."
+        told = (charter.consortium, entry.plan_digest, entry.reason)
+        if (revocation.consortium, revocation.plan_digest, revocation.reason) != told:
+            return f"The revocation of plan {entry.plan_digest} here is another than the log tells."
+        unproven = sorted(set(entry.signers) - set(agreed.members))
+        if unproven:
+            return (
+                f"The log says that {unproven[0]} took back plan {entry.plan_digest}, and no copy "
+                f"of the revocation here shows that it agreed ({len(unproven)} such names). Ask "
+                "that school, and the consortium for the revocation with its signatures."
+            )
+    return None
+
+
+def _under_charters(
     consortium: Iterable[Entry], charters: CharterHistory
-) -> Iterator[tuple[PlanActivated | RoundOpened, Charter]]:
-    """Every activation and opened round, with the version of the charter in force at it."""
+) -> Iterator[tuple[Entry, Charter]]:
+    """Every entry, with the version of the charter in force at it."""
     charter = charters.versions[0]
     for entry in consortium:
         if isinstance(entry, CharterChanged):
             charter = charters.version(entry.charter_digest) or charter
-        elif isinstance(entry, PlanActivated | RoundOpened):
-            yield entry, charter
+        yield entry, charter
 
 
 def _too_few(plan_digest: str, charter: Charter, members: int) -> str:

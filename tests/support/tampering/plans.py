@@ -11,7 +11,7 @@ from pathlib import Path
 from support.logs import Story, key_of, plan_of
 from support.tampering.tools import Tampering, retell, swapped_entry
 
-from fedtrace.governance.log.entries import PlanActivated, RoundClosed, RoundOpened
+from fedtrace.governance.log.entries import PlanActivated, PlanRevoked, RoundClosed, RoundOpened
 from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.governance.signing import KeySigner
 
@@ -74,6 +74,23 @@ def a_log_that_names_a_member_that_did_not_sign(demo: Path) -> None:
     retell(demo, forget)
 
 
+def revoked(story: Story, *, signed_by: tuple[str, ...]) -> None:
+    """The log ends with a revocation by two members; these signed it."""
+    told = PlanRevoked(plan_digest=story.plan.digest(), signers=SCHOOLS[:2], reason="mistake")
+    story.consortium.append(told)
+    story.revocation_signers = signed_by
+
+
+def a_log_that_names_a_member_that_did_not_revoke(demo: Path) -> None:
+    retell(demo, lambda story: revoked(story, signed_by=("school-2", "school-3")))
+
+
+def a_revocation_dropped(demo: Path) -> None:
+    retell(demo, lambda story: revoked(story, signed_by=SCHOOLS[:2]))
+    for path in demo.rglob("revocation.dsse.json"):
+        path.unlink()
+
+
 def a_log_with_another_delta(demo: Path) -> None:
     retell(demo, lambda story: swapped_entry(story, PlanActivated, delta="0.0001"))
 
@@ -100,6 +117,8 @@ TAMPERINGS: tuple[Tampering, ...] = (
     Tampering(act=a_plan_with_signatures_of_strangers, fails=("plans.signed",)),
     Tampering(act=a_plan_that_is_no_json, fails=("plans.signed",)),
     Tampering(act=a_log_that_names_a_member_that_did_not_sign, fails=("plans.signed",)),
+    Tampering(act=a_log_that_names_a_member_that_did_not_revoke, fails=("plans.signed",)),
+    Tampering(act=a_revocation_dropped, fails=("plans.signed",)),
     Tampering(act=a_log_that_allows_more_than_was_signed, fails=("plans.terms",)),
     Tampering(act=a_log_with_another_delta, fails=("plans.terms",)),
     Tampering(act=a_log_with_another_trust_mode, fails=("plans.terms",)),
