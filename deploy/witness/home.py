@@ -26,7 +26,6 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 
 from fedtrace.client.files import require_private, write_private
@@ -34,6 +33,7 @@ from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.checkpoint import LogCheckpoint, parse_checkpoint
 from fedtrace.governance.log.cosignature import Cosigner, Ed25519Cosigner, MlDsaCosigner
 from fedtrace.governance.log.note import NoteError, parse_note
+from fedtrace.governance.signing import read_private_key
 
 logger = logging.getLogger(__name__)
 
@@ -130,9 +130,10 @@ def open_home(directory: Path) -> WitnessHome:
     path, seed = directory / _KEYS / _ED25519, directory / _KEYS / _ML_DSA
     for each in (path, seed):
         require_private(each)
-    key = load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError(f"{path} is not an Ed25519 key")
+    try:
+        key = read_private_key(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     later = MLDSA44PrivateKey.from_seed_bytes(bytes.fromhex(seed.read_text(encoding="ascii")))
     name = (directory / "name").read_text(encoding="utf-8").strip()
     cosigners = (Ed25519Cosigner(name, key), MlDsaCosigner(name, later))
