@@ -150,3 +150,8 @@ def read_cosigned(directory: Path) -> bytes | None:
         Corrupt, OSError: as `read_limited`.
     """
     return read_limited(directory / COSIGNED, NOTE_LIMIT_BYTES)
+
+
+def is_beginning(part: Sequence[object], whole: Sequence[object]) -> bool:
+    """Whether one log's entries are the first ones of another's, or all of them."""
+    return list(part) == list(whole[: len(part)])

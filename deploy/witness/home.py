@@ -12,9 +12,9 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fedtrace.client.files import require_private, write_private
 from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.locks import take_lock
 from fedtrace.governance.log.checkpoint import LogCheckpoint, parse_checkpoint
 from fedtrace.governance.log.cosignature import Cosigner, Ed25519Cosigner, MlDsaCosigner
 from fedtrace.governance.log.note import NoteError, parse_note
@@ -147,10 +148,12 @@ def alone(home: WitnessHome) -> Iterator[None]:
     Raises:
         BlockingIOError: somebody does.
     """
-    with (home.directory / "lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            sentence = "another process answers for this witness: end it first"
-            raise BlockingIOError(errno.EAGAIN, sentence, str(home.directory)) from error
+    try:
+        lock = take_lock(home.directory / "lock")
+    except BlockingIOError as error:
+        sentence = "another process answers for this witness: end it first"
+        raise BlockingIOError(errno.EAGAIN, sentence, str(home.directory)) from error
+    try:
         yield
+    finally:
+        os.close(lock)
