@@ -59,8 +59,7 @@ ROUTES = frozenset(
 """All that is published. Registering a node is not: the consortium does that, on its side."""
 
 _PULL = b"/v1/fleet/pull-messages"
-_LARGE = frozenset({b"/v1/fleet/push-object", b"/v1/fleet/pull-object"})
-"""These carry models and updates."""
+_GIVE = b"/v1/fleet/pull-object"
 
 _CONNECTIONS = 16
 _MEDIA_TYPE = "application/protobuf"
@@ -91,7 +90,8 @@ class FrontSettings:
         body_seconds: A request that takes longer to arrive is answered 408, where long ones have
             the time that they need at ``least_bytes_per_second`` besides.
         least_bytes_per_second: 128 kbit/s.
-        large_at_once: How many models or updates the SuperLink takes or gives at a time.
+        large_at_once: How many updates the SuperLink takes at a time, and how many parts of
+            models and other messages it gives.
         turn_seconds: Who waits longer for its turn is answered 503 and comes back by itself.
         upstream_seconds: A SuperLink that takes longer is answered for with 504.
         hold_seconds: How long an empty answer to a pull is held back; well below the 30 s after
@@ -106,7 +106,7 @@ class FrontSettings:
     body_seconds: float = 60.0
     least_bytes_per_second: int = 16 * 1024
     large_at_once: int = 4
-    turn_seconds: float = 15.0
+    turn_seconds: float = 20.0
     upstream_seconds: float = 25.0
     hold_seconds: float = 15.0
     pulls_per_second: float = 6.0
@@ -131,7 +131,8 @@ class Front:
         self._settings, self._enrolment = settings, enrolment
         self._held = 0  # schools that wait for work at this moment
         self._work = asyncio.Event()  # set, and replaced, when one of them has got some
-        self._turns = asyncio.Semaphore(settings.large_at_once)
+        self._taking = asyncio.Semaphore(settings.large_at_once)
+        self._giving = asyncio.Semaphore(settings.large_at_once)
         self._client = httpx.AsyncClient(
             base_url=settings.upstream,
             timeout=settings.upstream_seconds,
@@ -228,17 +229,18 @@ class Front:
         headers = {k: v for k, v in request.headers.items() if k in _REQUEST_HEADERS}
         if path == _PULL:
             return await self._pull(request, body, headers, answered)
-        if path not in _LARGE:
+        turns = self._giving if path == _GIVE else self._taking
+        if path != _GIVE and not body.large:
             return await self._post(path, body, headers, answered)
         try:
             async with asyncio.timeout(self._settings.turn_seconds):
-                await self._turns.acquire()
+                await turns.acquire()
         except TimeoutError:
             return Response(status_code=503)
         try:
             return await self._post(path, body, headers, answered)
         finally:
-            self._turns.release()
+            turns.release()
 
     async def _pull(
         self, request: Request, body: Spool, headers: Mapping[str, str], answered: Spool

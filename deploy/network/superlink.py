@@ -12,6 +12,9 @@ A SuperLink of flwr 1.41.0
 - sends every request of a school through five layers that concern other requests only, each of
   which costs a millisecond, and once more for every 64 KiB of a model.
 - keeps 64 MB of every connection's pages in memory, which are models and not read twice.
+- refuses an object that it has already: a school whose connection broke after its upload sends it
+  again, is told no, and is missing in the round. An object's id is the hash of its bytes, so one
+  that is there is the one that was sent.
 - gives an upload 180 s, which a school with a slow line needs longer for.
 """
 
@@ -54,6 +57,7 @@ _CONCERNS = {
 
 _layers = app._get_middleware
 _look = sql_corestate.SqlCoreState._cleanup_expired_task_tokens
+_store = sql_corestate.SqlCoreState.store_object
 _session = sql_mixin.SqlMixin.session
 _turn = threading.Lock()
 
@@ -66,6 +70,7 @@ def repair() -> None:
     sql_mixin.SqlMixin.session = _session_in_turn
     sql_mixin.SQLITE_PRAGMAS = tuple({**dict(sql_mixin.SQLITE_PRAGMAS), **_PRAGMAS}.items())
     sql_corestate.SqlCoreState._cleanup_expired_task_tokens = _at_most_every(LOOK_SECONDS, _look)
+    sql_corestate.SqlCoreState.store_object = _stored
     sql_corestate.OBJECT_PUSH_SESSION_TTL_SECONDS = UPLOAD_SECONDS
 
 
@@ -97,6 +102,15 @@ def _session_in_turn(database: sql_mixin.SqlMixin) -> Iterator[object]:
         return
     with _turn, _session(database) as session:
         yield session
+
+
+def _stored(
+    state: sql_corestate.SqlCoreState, run_id: int, session_id: str, object_id: str, content: bytes
+) -> bool:
+    """Flower's answer, and yes where the run has the object already."""
+    return bool(
+        _store(state, run_id, session_id, object_id, content) or state.get_object(run_id, object_id)
+    )
 
 
 def _at_most_every(

@@ -290,7 +290,8 @@ def test_a_head_that_does_not_come_ends_the_connection(monkeypatch: pytest.Monke
     assert working.startswith(b"HTTP/1.1 200 ")
 
 
-PUSH = b"/v1/fleet/push-object"
+PUSH, GIVE = b"/v1/fleet/push-object", b"/v1/fleet/pull-object"
+LARGE: dict[str, Any] = {"body": (b"x" * 200_000,)}
 
 
 def test_a_model_passes_either_way(tmp_path: Path) -> None:
@@ -313,7 +314,8 @@ def test_a_disk_that_takes_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "takes no more" in caplog.text
 
 
-def test_few_models_at_a_time_reach_the_superlink_and_all_get_there() -> None:
+@pytest.mark.parametrize(("path", "asked"), [(PUSH, LARGE), (GIVE, {})])
+def test_few_models_at_a_time_pass_and_all_get_there(path: bytes, asked: dict[str, Any]) -> None:
     inside, most = 0, 0
 
     async def superlink(request: httpx.Request) -> httpx.Response:
@@ -327,7 +329,7 @@ def test_few_models_at_a_time_reach_the_superlink_and_all_get_there() -> None:
 
     async def conversation() -> list[Answer]:
         front = Front(settings(large_at_once=3), transport=httpx.MockTransport(superlink))
-        return await asyncio.gather(*(ask(front, PUSH) for _ in range(20)))
+        return await asyncio.gather(*(ask(front, path, **asked) for _ in range(20)))
 
     assert {(status, body) for status, _, body in asyncio.run(conversation())} == {(200, b"stored")}
     assert most == 3
@@ -335,10 +337,11 @@ def test_few_models_at_a_time_reach_the_superlink_and_all_get_there() -> None:
 
 def test_who_waits_too_long_for_its_turn_is_to_come_back() -> None:
     """502, 503 and 504 are what a SuperNode tries again after."""
-    free = asyncio.Event()
+    busy, free = asyncio.Event(), asyncio.Event()
 
     async def superlink(request: httpx.Request) -> httpx.Response:
-        if request.url.raw_path == PUSH:
+        if len(await request.aread()) > 100_000:
+            busy.set()
             await free.wait()
         return httpx.Response(200, content=b"stored")
 
@@ -346,13 +349,21 @@ def test_who_waits_too_long_for_its_turn_is_to_come_back() -> None:
         front = Front(
             settings(large_at_once=1, turn_seconds=0.02), transport=httpx.MockTransport(superlink)
         )
-        first = asyncio.create_task(ask(front, PUSH))
-        await asyncio.sleep(0)
-        answers = [await ask(front, PUSH), await ask(front, b"/v1/fleet/get-run")]
+        first = asyncio.create_task(ask(front, PUSH, **LARGE))
+        await asyncio.wait_for(busy.wait(), 10)
+        answers = [await ask(front, PUSH, **LARGE)]
+        answers += [await ask(front, path) for path in (PUSH, GIVE, b"/v1/fleet/get-run")]
         free.set()
-        return [*answers, await first, await ask(front, PUSH)]
+        return [*answers, await first, await ask(front, PUSH, **LARGE)]
 
-    assert [status for status, _, _ in asyncio.run(conversation())] == [503, 200, 200, 200]
+    assert [status for status, _, _ in asyncio.run(conversation())] == [
+        503,
+        200,
+        200,
+        200,
+        200,
+        200,
+    ]
 
 
 @pytest.mark.parametrize(("least", "status"), [(1_000_000, 408), (1000, 200)])

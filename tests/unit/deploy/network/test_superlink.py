@@ -11,9 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from flwr.app import ConfigRecord
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore import sql_mixin
 from flwr.supercore.corestate import sql_corestate
+from flwr.supercore.inflatable.inflatable_object import get_object_tree
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink import main as app
 from flwr.superlink.federation import NoOpFederationManager
@@ -42,12 +44,14 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLinkState]:
         before.setattr(h11_impl, "HIGH_WATER_LIMIT", 65536)
         before.setattr(httptools_impl, "HIGH_WATER_LIMIT", 65536)
         before.setattr(sql_mixin.SqlMixin, "session", sql_mixin.SqlMixin.session)
+        before.setattr(core, "store_object", core.store_object)
         before.setattr(core, "_cleanup_expired_task_tokens", core._cleanup_expired_task_tokens)
         before.setattr(sql_corestate, "OBJECT_PUSH_SESSION_TTL_SECONDS", 180)
         superlink.repair()
         superlink.repair()
         database = str(tmp_path_factory.mktemp("superlink") / "superlink.db")
         made = SqlLinkState(database, NoOpFederationManager(), SqlObjectStore(database))
+        made.object_store.initialize()
         made.initialize()
         yield made
 
@@ -90,6 +94,15 @@ def test_a_failure_leaves_the_database_to_the_next(state: SqlLinkState) -> None:
         session.execute(text("SELECT * FROM no_such_table"))
     with state.session() as session:
         assert session.execute(text("SELECT 1")).scalar() == 1
+
+
+def test_an_object_that_is_there_may_be_sent_again(state: SqlLinkState) -> None:
+    record, other = ConfigRecord({"update": b"bytes"}), ConfigRecord({"update": b"others"})
+    for each in (record, other):
+        state.object_store.preregister(1, get_object_tree(each))
+    state.object_store.put(record.object_id, record.deflate())
+    assert state.store_object(1, "a-session-that-is-over", record.object_id, record.deflate())
+    assert not state.store_object(1, "a-session-that-is-over", other.object_id, other.deflate())
 
 
 def test_silent_tasks_are_looked_for_once_a_second(
