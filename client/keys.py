@@ -17,12 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
-    load_pem_private_key,
 )
 
 from fedtrace.client.files import require_private, write_private
 from fedtrace.client.sealing import SCHOOL_KEY_BYTES
-from fedtrace.governance.signing import KeySigner, PublicKey, generate_key
+from fedtrace.governance.signing import KeySigner, PublicKey, generate_key, read_private_key
 
 _SIGNER, _LOG, _VAULT = "school.pem", "log.pem", "vault.key"
 _NEXT = "school.next.pem"
@@ -89,22 +88,23 @@ def load_keys(directory: Path) -> SchoolKeys:
     for name in (_SIGNER, _LOG, _VAULT):
         require_private(directory / name)
     try:
-        log_key = load_pem_private_key((directory / _LOG).read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{_LOG} is not an unencrypted PEM private key") from error
-    if not isinstance(log_key, Ed25519PrivateKey):
-        raise ValueError(f"{_LOG} is not an Ed25519 key")
-    try:
         vault_key = binascii.unhexlify((directory / _VAULT).read_bytes())
     except binascii.Error:
         vault_key = b""
     if len(vault_key) != SCHOOL_KEY_BYTES:
         raise ValueError(f"{_VAULT} does not hold {SCHOOL_KEY_BYTES} bytes in hexadecimal")
+    return SchoolKeys(
+        signer=KeySigner(_read_key(directory / _SIGNER)),
+        log_key=_read_key(directory / _LOG),
+        vault_key=vault_key,
+    )
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
     try:
-        signer = KeySigner.from_pem((directory / _SIGNER).read_bytes())
+        return read_private_key(path.read_bytes())
     except ValueError as error:
-        raise ValueError(f"{_SIGNER}: {error}") from error
-    return SchoolKeys(signer=signer, log_key=log_key, vault_key=vault_key)
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

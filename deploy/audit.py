@@ -12,6 +12,8 @@ from pathlib import Path
 
 from fedtrace.client.mirror import MIRROR_FOLDER
 from fedtrace.deploy.log_homes import (
+    PLAN_FILE,
+    REVOCATION_FILE,
     LogHome,
     find_homes,
     read_history,
@@ -27,7 +29,7 @@ from fedtrace.governance.log.checkpoint import parse_checkpoint
 from fedtrace.governance.log.crosscheck import crosscheck
 from fedtrace.governance.log.entries import Entry, LoggedEntry
 from fedtrace.governance.log.note import NoteError, parse_note
-from fedtrace.governance.log.plans import KINDS, check_plans, named_plans
+from fedtrace.governance.log.plans import KINDS, check_plans, named_plans, revoked_plans
 from fedtrace.governance.log.storage import CHECKPOINT
 from fedtrace.governance.log.verify import Line, LogBytes, exit_code, verify_log
 from fedtrace.governance.witnessing import school_origin
@@ -197,12 +199,17 @@ def compare_plans(
         each.school: [logged.entry for logged in each.entries if logged.kind in KINDS]
         for each in found
     }
-    envelopes: dict[str, list[bytes]] = {}
+    homes = [each.home for each in found if each.home is not None]
+
+    def copies(digests: Sequence[str], name: str) -> dict[str, list[bytes]]:
+        return {
+            digest: list(dict.fromkeys(c for home in homes for c in read_plans(home, digest, name)))
+            for digest in digests
+        }
+
     try:
-        for plan_digest in named_plans(list(logs.values())):
-            homes = (each.home for each in found if each.home is not None)
-            copies = (copy for home in homes for copy in read_plans(home, plan_digest))
-            envelopes[plan_digest] = list(dict.fromkeys(copies))
+        envelopes = copies(named_plans(list(logs.values())), PLAN_FILE)
+        revocations = copies(revoked_plans(logs.get(None, ())), REVOCATION_FILE)
     except (Corrupt, OSError) as error:
         yield unreadable(error)
         return
@@ -212,6 +219,7 @@ def compare_plans(
         consortium,
         schools,
         envelopes,
+        revocations=revocations,
         charters=charters,
         whole=whole,
         copied=any(_is_copy(each) for each in found if each.is_consortium),

@@ -27,7 +27,7 @@ from fedtrace.governance.log.tiles import read_tiles
 from fedtrace.governance.signing import ENVELOPE_LIMIT_BYTES
 
 TILES = "tile"
-PLANS, PLAN_FILE = "plans", "plan.dsse.json"
+PLANS, PLAN_FILE, REVOCATION_FILE = "plans", "plan.dsse.json", "revocation.dsse.json"
 
 _TILE_LIMIT_BYTES = 16 * 1024 * 1024
 """256 entries of 32 KiB, each with its length, stay below."""
@@ -123,8 +123,10 @@ def read_stored(directory: Path) -> StoredLog:
     return StoredLog(lines=lines, torn_bytes=0, checkpoint=checkpoint)
 
 
-def read_plans(home: LogHome, plan_digest: str) -> tuple[bytes, ...]:
+def read_plans(home: LogHome, plan_digest: str, name: str = PLAN_FILE) -> tuple[bytes, ...]:
     """The copies of the signed plan of that digest beside a log, unverified; usually one.
+
+    With `REVOCATION_FILE` as the name: those of its revocation.
 
     The consortium's folders of plans have the digest's hex for a name, a school's also say
     ``sha256-``; an export is written like the consortium's.
@@ -135,8 +137,8 @@ def read_plans(home: LogHome, plan_digest: str) -> tuple[bytes, ...]:
     hexadecimal = plan_digest.removeprefix("sha256:")
     folder = home.charter.parent / PLANS
     copies = (
-        read_limited(folder / name / PLAN_FILE, ENVELOPE_LIMIT_BYTES)
-        for name in (hexadecimal, f"sha256-{hexadecimal}")
+        read_limited(folder / each / name, ENVELOPE_LIMIT_BYTES)
+        for each in (hexadecimal, f"sha256-{hexadecimal}")
     )
     return tuple(copy for copy in copies if copy is not None)
 
@@ -148,3 +150,8 @@ def read_cosigned(directory: Path) -> bytes | None:
         Corrupt, OSError: as `read_limited`.
     """
     return read_limited(directory / COSIGNED, NOTE_LIMIT_BYTES)
+
+
+def is_beginning(part: Sequence[object], whole: Sequence[object]) -> bool:
+    """Whether one log's entries are the first ones of another's, or all of them."""
+    return list(part) == list(whole[: len(part)])

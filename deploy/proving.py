@@ -14,6 +14,7 @@ from fedtrace.client.mirror import EVIDENCE_FOLDER, evidence_files
 from fedtrace.deploy.log_homes import (
     PLAN_FILE,
     PLANS,
+    REVOCATION_FILE,
     LogHome,
     find_homes,
     read_cosigned,
@@ -199,16 +200,17 @@ def _write_charters(charters: CharterHistory, to: Path) -> None:
 
 
 def _write_plans(home: LogHome, log: OneLog, to: Path) -> None:
-    """The signed plans that a log names, as far as they lie beside it."""
+    """The signed plans that a log names and their revocations, as far as they lie beside it."""
     entries = [
         decode_entry(line, index=index, origin=log.origin).entry
         for index, line in enumerate(log.lines)
     ]
     for plan_digest in named_plans([entries]):
-        for envelope in read_plans(home, plan_digest)[:1]:
-            folder = to / PLANS / plan_digest.removeprefix("sha256:")
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / PLAN_FILE).write_bytes(envelope)
+        folder = to / PLANS / plan_digest.removeprefix("sha256:")
+        for name in (PLAN_FILE, REVOCATION_FILE):
+            for envelope in read_plans(home, plan_digest, name)[:1]:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(envelope)
 
 
 def read_one_log(path: Path) -> OneLog:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fedtrace.deploy.audit import FoundLog, compare_charters, compare_plans, unreadable, verify_home
-from fedtrace.deploy.log_homes import find_homes, read_history
+from fedtrace.deploy.log_homes import find_homes, is_beginning, read_history
 from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.crosscheck import crosscheck
@@ -116,7 +116,7 @@ def _one_history(consortiums: Sequence[FoundLog]) -> tuple[FoundLog | None, list
     if longest is None or len(consortiums) == 1:
         return longest, []
     for each in consortiums:
-        if not _begins(each, longest):
+        if not is_beginning(each.stored, longest.stored):
             place, other = _place(each), _place(longest)
             sentence = f"The consortium's log at {place} and at {other} are two histories."
             return longest, [Line(status="FAIL", check="log.histories", sentence=sentence)]
@@ -135,7 +135,7 @@ def _one_log_a_school(found: Sequence[FoundLog]) -> tuple[dict[str, FoundLog], l
         if each.school is None:
             continue
         longest = schools.setdefault(each.school, each)
-        if not _begins(each, longest):
+        if not is_beginning(each.stored, longest.stored):
             sentence = (
                 f"The log of {each.school} at {_place(each)} and at {_place(longest)} are two "
                 "histories."
@@ -160,10 +160,6 @@ def _sums(consortium: Sequence[LoggedEntry], schools: Mapping[str, FoundLog]) ->
 
 def _count(entries: Sequence[LoggedEntry], kind: type[Entry]) -> int:
     return sum(each.kind is kind for each in entries)
-
-
-def _begins(part: FoundLog, whole: FoundLog) -> bool:
-    return list(part.stored) == list(whole.stored[: len(part.stored)])
 
 
 def _place(log: FoundLog) -> str:

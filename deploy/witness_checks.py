@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fedtrace.client.mirror import MIRROR_FOLDER, evidence_files, read_evidence
-from fedtrace.deploy.log_homes import read_cosigned, read_stored
+from fedtrace.deploy.log_homes import is_beginning, read_cosigned, read_stored
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.errors import Corrupt, Rejected
 from fedtrace.governance.log.checkpoint import parse_checkpoint
@@ -94,7 +94,7 @@ def check_mirrors(homes: Mapping[str, Path], lines: Sequence[bytes] | None) -> I
             sentence = f"The copy of the consortium's log in {school} cannot be read: {error}."
             yield Line(status="FAIL", check="log.mirrors", sentence=sentence)
             continue
-        if copy != list(lines[: len(copy)]):
+        if not is_beginning(copy, lines):
             sentence = (
                 f"The copy of the consortium's log in {school} is not the log that is here: one of "
                 f"them was changed, or cut short. {_KEEP}"

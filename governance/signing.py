@@ -95,6 +95,29 @@ class Signer(Protocol):
         """
 
 
+def read_private_key(pem: bytes, passphrase: bytes | None = None) -> Ed25519PrivateKey:
+    """The key in a PKCS #8 file, for what needs it itself; whoever only signs takes a `KeySigner`.
+
+    Raises:
+        PassphraseError: it asks for a passphrase and there is none, or another one.
+        ValueError: not such a file, or another kind of key.
+    """
+    locked = b"ENCRYPTED PRIVATE KEY" in pem
+    if locked and not passphrase:
+        raise PassphraseError("the private key is protected by a passphrase")
+    try:
+        key = load_pem_private_key(pem, password=passphrase if locked else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if locked:
+            raise PassphraseError(
+                "the passphrase is another one, or the file is damaged"
+            ) from error
+        raise ValueError("not a PEM private key") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError("the private key is not an Ed25519 key")
+    return key
+
+
 class KeySigner:
     """A private Ed25519 key in this process. Never printed, never compared."""
 
@@ -109,23 +132,9 @@ class KeySigner:
         """Read a PKCS #8 file.
 
         Raises:
-            PassphraseError: it asks for a passphrase and there is none, or another one.
-            ValueError: not such a file, or another kind of key.
+            PassphraseError, ValueError: as `read_private_key`.
         """
-        locked = b"ENCRYPTED PRIVATE KEY" in pem
-        if locked and not passphrase:
-            raise PassphraseError("the private key is protected by a passphrase")
-        try:
-            key = load_pem_private_key(pem, password=passphrase if locked else None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            if locked:
-                raise PassphraseError(
-                    "the passphrase is another one, or the file is damaged"
-                ) from error
-            raise ValueError("not a PEM private key") from error
-        if not isinstance(key, Ed25519PrivateKey):
-            raise ValueError("the private key is not an Ed25519 key")
-        return cls(key)
+        return cls(read_private_key(pem, passphrase))
 
     def to_pem(self, passphrase: bytes | None = None) -> bytes:
         """PKCS #8 in PEM, for a file that only its owner can read; encrypted with a passphrase."""

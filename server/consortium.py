@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import Field
 
 from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member
 from fedtrace.governance.charter_history import CHARTER_FILE, CharterHistory, read_charters
 from fedtrace.governance.document import Section
-from fedtrace.governance.errors import Corrupt, PolicyError
+from fedtrace.governance.errors import PolicyError
 from fedtrace.governance.ledger import Accountant
 from fedtrace.governance.log.entries import (
     CharterAdopted,
@@ -38,7 +37,7 @@ from fedtrace.governance.log.entries import (
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.plan_signing import SignedPlan
 from fedtrace.governance.revocation import SignedRevocation
-from fedtrace.governance.signing import KeySigner, Signer, generate_key
+from fedtrace.governance.signing import KeySigner, Signer, generate_key, read_private_key
 from fedtrace.privacy.accounting import epsilon
 from fedtrace.server.accounting import remembering
 from fedtrace.server.files import write_durably
@@ -238,14 +237,13 @@ def open_consortium(
     """
     settings, charters = _settings(home), read_charters(home)
     charter = charters.current
-    aggregator = _signer(home / AGGREGATOR_KEY_FILE)
+    aggregator = KeySigner(_private_key(home / AGGREGATOR_KEY_FILE))
     if aggregator.public_key != charter.aggregator.public_key:
         raise PolicyError(f"{AGGREGATOR_KEY_FILE} is not the aggregator's key in the charter")
-    if _signer(home / LOG_KEY_FILE).public_key != charter.log.public_key:
+    log_key = _private_key(home / LOG_KEY_FILE)
+    if KeySigner(log_key).public_key != charter.log.public_key:
         raise PolicyError(f"{LOG_KEY_FILE} is not the log's key in the charter")
-    log = Log.open(
-        home / LOG_FOLDER, origin=charter.log.origin, key=_private_key(home / LOG_KEY_FILE)
-    )
+    log = Log.open(home / LOG_FOLDER, origin=charter.log.origin, key=log_key)
     if log.dropped_bytes:
         logger.warning(
             "%d bytes that a crash had left behind the last signed entry of the log were dropped; "
@@ -316,15 +314,8 @@ def read_charter(home: Path) -> Charter:
     return read_charters(home).current
 
 
-def _signer(path: Path) -> Signer:
+def _private_key(path: Path) -> Ed25519PrivateKey:
     try:
-        return KeySigner.from_pem(path.read_bytes())
+        return read_private_key(path.read_bytes())
     except ValueError as error:
         raise PolicyError(f"{path.name}: {error}") from error
-
-
-def _private_key(path: Path) -> Ed25519PrivateKey:
-    key = load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise Corrupt(f"{path.name} is not an Ed25519 key")
-    return key

@@ -14,13 +14,14 @@ from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
+from fedtrace.governance.plan import PLAN_TYPE
 from fedtrace.governance.plan_signing import SignedPlan, open_past_plan, open_plan
 from fedtrace.governance.revocation import (
     SignedRevocation,
     open_past_revocation,
     open_revocation,
 )
-from fedtrace.governance.signing import SignatureError
+from fedtrace.governance.signing import SignatureError, merge_signatures
 from fedtrace.server.codec import checkpoint_spec, decode
 from fedtrace.server.files import write_durably
 
@@ -41,13 +42,17 @@ class PlanShelf:
     ) -> SignedPlan:
         """Keep a plan that enough members signed, with what it names.
 
-        Adding a plan again replaces its envelope, which is how later signatures arrive.
+        Adding a plan again adds its signatures to those that are here, which is how later ones
+        arrive. None is lost: the log names who signed, and a verifier looks for every one.
 
         Raises:
             Refused: R01, too few members signed it.
-            PolicyError: catalogue or parameters are not those that the plan names.
+            PolicyError: catalogue or parameters are not those that the plan names, or what is
+                kept of the plan is damaged.
         """
         try:
+            signed = open_plan(envelope, charter)
+            envelope = self._with_kept(signed.digest, envelope)
             signed = open_plan(envelope, charter)
         except (Rejected, SignatureError) as error:
             raise PolicyError(f"the plan cannot be read: {error}") from error
@@ -73,6 +78,18 @@ class PlanShelf:
         write_durably(folder / PARAMETERS_FILE, initial_parameters)
         write_durably(folder / PLAN_FILE, envelope)
         return signed
+
+    def _with_kept(self, plan_digest: str, envelope: bytes) -> bytes:
+        path = self._folder(plan_digest) / PLAN_FILE
+        if not path.exists() or (kept := path.read_bytes()) == envelope:
+            return envelope
+        try:
+            return merge_signatures([kept, envelope], PLAN_TYPE)
+        except SignatureError as error:
+            raise PolicyError(
+                f"{path} is damaged ({error}): move it away, and activate the plan again with "
+                "every signature that it had"
+            ) from error
 
     def revoke(self, envelope: bytes, charter: Charter) -> SignedRevocation:
         """Keep the revocation of a plan that is here; the first one is kept.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedtrace.client.ingest.events import Event, Events
@@ -32,6 +32,9 @@ from fedtrace.client.ingest.source import Row, Source, first_known, in_batches
 
 MAX_ATTEMPTS = 1_000_000
 """Of one file; each is kept in mind until the end, because its other half may come last."""
+
+MAX_REMEMBERED = 128 * 1024 * 1024
+"""Characters of the attempts in mind; a student or a skill counts once, however often it comes."""
 
 _RULES = ColumnMapping(
     columns=Columns(
@@ -71,7 +74,7 @@ class Caliper:
         """Open a file of events or envelopes, plain or compressed.
 
         Raises:
-            ValueError: it is not JSON, or has too many attempts or events.
+            ValueError: it is not JSON, or has too many or too long attempts, or too many events.
             OSError: it cannot be read.
         """
         with open_bytes(path) as stream:
@@ -103,6 +106,8 @@ class _Grades:
         self._items: dict[bytes, _Half] = {}
         self._waiting: dict[bytes, _Half] = {}
         self._verdicts: dict[bytes, str] = {}
+        self._names: dict[str, str] = {}
+        self._remembered = 0
         self.kept = _RULES.columns.by_name() | _KEPT
         self._dropped = Dropped(frozenset(self.kept.values()))
 
@@ -155,8 +160,10 @@ class _Grades:
             first_known(names, self._skills),
             text(event, "eventTime"),
         )
-        before = self._items.setdefault(short_digest(attempt), half)
-        if (before.student, before.skill) != (half.student, half.skill):
+        before = self._items.get(short_digest(attempt))
+        if before is None:
+            self._items[short_digest(attempt)] = self._to_remember(half)
+        elif (before.student, before.skill) != (half.student, half.skill):
             self._items[short_digest(attempt)] = _Half("", "", "")
 
     def _see_grade(self, line: int, event: Event) -> Iterator[tuple[int, Row]]:
@@ -185,9 +192,26 @@ class _Grades:
             line,
         )
         if name and not (grade.student and grade.skill in self._skills):
-            self._waiting[short_digest(name)] = grade
+            self._waiting[short_digest(name)] = self._to_remember(grade)
         else:
             yield from self._joined(grade, None)
+
+    def _to_remember(self, half: _Half) -> _Half:
+        """The same, with one copy of each name for all attempts.
+
+        Raises:
+            ValueError: with it there are more than `MAX_REMEMBERED` characters.
+        """
+        for name in {half.student, half.skill} - self._names.keys():
+            self._names[name] = name
+            self._remembered += len(name)
+        self._remembered += len(half.time)
+        if self._remembered > MAX_REMEMBERED:
+            raise ValueError(
+                f"the names and times of its attempts have more than {MAX_REMEMBERED:,} "
+                "characters: export a shorter time"
+            )
+        return replace(half, student=self._names[half.student], skill=self._names[half.skill])
 
     def _joined(self, grade: _Half, item: _Half | None) -> Iterator[tuple[int, Row]]:
         """The answer of which a grade is one half."""

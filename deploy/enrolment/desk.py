@@ -7,9 +7,7 @@ as a whole; while one of them changes it, the other waits.
 
 from __future__ import annotations
 
-import fcntl
 import hmac
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from fedtrace.deploy.network.errors import NetworkError
 from fedtrace.deploy.network.provisioning import private_directory
 from fedtrace.governance.document import Digest, Name, UtcDatetime
 from fedtrace.governance.joining import JoinRequest, open_join_request
+from fedtrace.governance.locks import locked
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
@@ -207,12 +206,8 @@ class Desk:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         private_directory(self._folder)
-        lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._folder / ".lock", wait=True):
             yield
-        finally:
-            os.close(lock)
 
     def _read(self, school: str) -> Enrolment | None:
         _require_name(school)

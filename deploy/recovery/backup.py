@@ -11,7 +11,6 @@ docs/runbook.md what to do.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -23,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from fedtrace.client.files import OWNER_ONLY
 from fedtrace.client.home import is_home, school_name
 from fedtrace.deploy.network.address import ADDRESS_FILE, read_address
 from fedtrace.deploy.passphrases import require_passphrase
@@ -32,6 +30,7 @@ from fedtrace.deploy.recovery.contents import Inventory, Kind, take_inventory
 from fedtrace.deploy.recovery.errors import BackupError
 from fedtrace.deploy.recovery.standstill import standing_still, views_of
 from fedtrace.governance.charter_history import CHARTER_FILE
+from fedtrace.governance.locks import take_lock
 from fedtrace.governance.log.note import NOTE_LIMIT_BYTES
 from fedtrace.governance.log.storage import CHECKPOINT, COSIGNED, ENTRIES, LOCK, read_limited
 from fedtrace.server.consortium import DATABASE_FILE, LOG_FOLDER, database_url, read_charter
@@ -206,14 +205,14 @@ def _still_log(log: Path) -> Iterator[None]:
     Raises:
         BackupError: a job runs.
     """
-    lock = os.open(log / LOCK, os.O_RDWR | os.O_CREAT, OWNER_ONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        lock = take_lock(log / LOCK)
     except BlockingIOError as error:
         raise BackupError(
             "a job runs, and its database is not in this file: stop fedtrace consortium serve, "
             "take this backup and pg_dump's, then start it again"
         ) from error
+    try:
+        yield
     finally:
         os.close(lock)

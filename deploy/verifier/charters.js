@@ -38,7 +38,7 @@ async function parseCharter(bytes) {
     }));
     const n = members.length;
     return {
-      version: value.version, previous: value.previous, threshold: value.threshold, people: value.people_per_member, members,
+      consortium: value.consortium, version: value.version, previous: value.previous, threshold: value.threshold, people: value.people_per_member, members,
       quorum: value.witness_quorum || Math.floor((n + Math.floor((n - 1) / 3)) / 2) + 1,
       log: { origin: value.log.origin, key: base64(value.log.public_key, "input") },
       fixed: canonical({ consortium: value.consortium, aggregator: value.aggregator, log: value.log }),

@@ -12,28 +12,55 @@ async function openPlan(bytes, digest, charter) {
   return { plan: JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content)), signedBy };
 }
 
-// A plan must have been agreed to under every version of the charter under which it was used.
-async function notAgreed(log, charter, signatures) {
-  const looked = new Set();
+// A plan must have been agreed to under every version of the charter under which it was used, and by
+// everybody whom the log names. A school's copy of a plan may be older than the last signature.
+async function notSignedAsTold(log, charter, signatures, copied) {
+  const looked = new Map();
   for (const [entry, version] of underCharters(log, charter)) {
-    const key = `${entry.plan_digest} ${version.digest}`;
     const copies = signatures.get(entry.plan_digest);
-    if (!["plan.activated", "round.opened"].includes(entry.type) || !copies || looked.has(key)) continue;
-    looked.add(key);
-    const signedBy = async (one) => {
-      for (const each of copies) if (await each(one)) return true;
-      return false;
-    };
-    if ((await agreeing(signedBy, version)).length < version.threshold) {
+    if (!["plan.activated", "round.opened"].includes(entry.type) || !copies) continue;
+    const key = `${entry.plan_digest} ${version.digest}`;
+    if (!looked.has(key)) {
+      looked.set(key, await agreeing(async (one) => {
+        for (const each of copies) if (await each(one)) return true;
+        return false;
+      }, version));
+    }
+    const agreed = looked.get(key);
+    if (agreed.length < version.threshold) {
       return `The plan ${entry.plan_digest} was used under version ${version.version} of the charter, whose members did not agree to it.`;
     }
+    const unproven = entry.type === "plan.activated" && !copied && entry.signers.find((name) => !agreed.includes(name));
+    if (unproven) return `The log says that ${unproven} signed the plan ${entry.plan_digest}, and no copy here shows it.`;
   }
   return null;
 }
 
-function planCopies(files, found, digest) {
+// The same of a revocation. Missing ones are counted with the missing plans.
+const REVOCATION_TYPE = "application/vnd.fedtrace.plan-revocation+json";
+async function notRevokedAsTold(log, charter, copiesOf) {
+  for (const [entry, version] of underCharters(log, charter)) {
+    const copies = entry.type === "plan.revoked" ? copiesOf(entry.plan_digest) : [];
+    const agreed = new Set();
+    for (const bytes of copies) {
+      try {
+        const { content, signedBy } = readEnvelope(bytes, REVOCATION_TYPE, "plans.signed");
+        const { consortium, plan_digest, reason } = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
+        if (consortium !== version.consortium || plan_digest !== entry.plan_digest || reason !== entry.reason) throw new Error("it is another one");
+        for (const name of await agreeing(signedBy, version)) agreed.add(name);
+      } catch (error) {
+        return `The revocation of plan ${entry.plan_digest} here is not what the log tells of: ${error.message}.`;
+      }
+    }
+    const unproven = copies.length && entry.signers.find((name) => !agreed.has(name));
+    if (unproven) return `The log says that ${unproven} took back the plan ${entry.plan_digest}, and no copy here shows it.`;
+  }
+  return null;
+}
+
+function planCopies(files, found, digest, file = "plan.dsse.json") {
   const name = digest.replace("sha256:", "");
-  return found.flatMap(({ home }) => [name, `sha256-${name}`].map((folder) => files.get(`${home}plans/${folder}/plan.dsse.json`)))
+  return found.flatMap(({ home }) => [name, `sha256-${name}`].map((folder) => files.get(`${home}plans/${folder}/${file}`)))
     .filter(Boolean);
 }
 
@@ -43,7 +70,10 @@ async function checkPlans(files, found, charter, together, say) {
   // A school has the plans that it takes part in, and a copy of the log of all.
   const copied = found.some((each) => !each.school && each.log.endsWith("consortium-log/"));
   const named = [...naming(found)].filter((digest) => !copied || own.has(digest) || planCopies(files, found, digest).length);
-  if (!named.length) return;
+  const consortium = found.find((each) => !each.school);
+  const revocations = (digest) => planCopies(files, found, digest, "revocation.dsse.json");
+  const revoked = copied || !consortium ? [] : [...new Set(of(consortium.entries, "plan.revoked").map((e) => e.plan_digest))];
+  if (!named.length && !revoked.length) return;
   const [plans, signatures, missing] = [new Map(), new Map(), []];
   let problem = null;
   for (const digest of named) {
@@ -59,10 +89,11 @@ async function checkPlans(files, found, charter, together, say) {
       }
     }
   }
-  const consortium = found.find((each) => !each.school);
-  if (charter.versions.length > 1 && consortium) problem ??= await notAgreed(consortium.entries, charter, signatures);
+  if (consortium) problem ??= await notSignedAsTold(consortium.entries, charter, signatures, copied);
+  if (revoked.length) problem ??= await notRevokedAsTold(consortium.entries, charter, revocations);
+  missing.push(...revoked.filter((digest) => !revocations(digest).length && !missing.includes(digest)));
   if (!problem && missing.length) {
-    say(together ? "FAIL" : "WARN", "plans.signed", `Plans are missing, so the log cannot be held against them: ${missing.slice(0, 3).join(", ")}.`);
+    say(together ? "FAIL" : "WARN", "plans.signed", `Signed plans or their revocations are missing, so the log cannot be held against them: ${missing.slice(0, 3).join(", ")}.`);
   } else {
     hold(say, "plans.signed", problem, `All ${named.length} plans that the logs name are here, each signed by as many members as the charter asks for.`);
   }

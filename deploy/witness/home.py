@@ -12,9 +12,9 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,14 +26,15 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 
 from fedtrace.client.files import require_private, write_private
 from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.locks import take_lock
 from fedtrace.governance.log.checkpoint import LogCheckpoint, parse_checkpoint
 from fedtrace.governance.log.cosignature import Cosigner, Ed25519Cosigner, MlDsaCosigner
 from fedtrace.governance.log.note import NoteError, parse_note
+from fedtrace.governance.signing import read_private_key
 
 logger = logging.getLogger(__name__)
 
@@ -130,9 +131,10 @@ def open_home(directory: Path) -> WitnessHome:
     path, seed = directory / _KEYS / _ED25519, directory / _KEYS / _ML_DSA
     for each in (path, seed):
         require_private(each)
-    key = load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError(f"{path} is not an Ed25519 key")
+    try:
+        key = read_private_key(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     later = MLDSA44PrivateKey.from_seed_bytes(bytes.fromhex(seed.read_text(encoding="ascii")))
     name = (directory / "name").read_text(encoding="utf-8").strip()
     cosigners = (Ed25519Cosigner(name, key), MlDsaCosigner(name, later))
@@ -146,10 +148,12 @@ def alone(home: WitnessHome) -> Iterator[None]:
     Raises:
         BlockingIOError: somebody does.
     """
-    with (home.directory / "lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            sentence = "another process answers for this witness: end it first"
-            raise BlockingIOError(errno.EAGAIN, sentence, str(home.directory)) from error
+    try:
+        lock = take_lock(home.directory / "lock")
+    except BlockingIOError as error:
+        sentence = "another process answers for this witness: end it first"
+        raise BlockingIOError(errno.EAGAIN, sentence, str(home.directory)) from error
+    try:
         yield
+    finally:
+        os.close(lock)

@@ -4,7 +4,8 @@ A log tells of a plan in a few numbers and a digest. The plan itself lies beside
 signatures of the members, and says what those numbers, and every round, may be at most.
 
 ================  ================================================================================
-``plans.signed``  every plan that a log names is here, and enough members signed exactly that one
+``plans.signed``  every plan that a log names is here, and enough members signed exactly that one,
+                  among them all that the consortium's log names
 ``plans.terms``   what the consortium's log says of a plan and of its rounds is what the plan says
 ================  ================================================================================
 """
@@ -13,8 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fedtrace.governance.agreement import read_agreement
-from fedtrace.governance.charter import Charter
 from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Rejected
 from fedtrace.governance.log.entries import (
@@ -23,24 +22,33 @@ from fedtrace.governance.log.entries import (
     EvaluationClosed,
     PlanAccepted,
     PlanActivated,
+    PlanRevoked,
     RoundClosed,
     RoundOpened,
 )
+from fedtrace.governance.log.plan_signers import not_revoked_as_told, not_signed_as_told
 from fedtrace.governance.log.selfcheck import Round, line, round_of
 from fedtrace.governance.log.verify import Line, Status
-from fedtrace.governance.plan import PLAN_TYPE, Plan
+from fedtrace.governance.plan import Plan
 from fedtrace.governance.plan_signing import open_past_plan
 from fedtrace.governance.refusals import Refused
-from fedtrace.governance.signing import merge_signatures
 
 PLANS_SHOWN = 3
 """More plans that are missing are counted, not listed."""
 
-KINDS = (CharterChanged, PlanActivated, PlanAccepted, RoundOpened, RoundClosed, EvaluationClosed)
+KINDS = (
+    CharterChanged,
+    PlanActivated,
+    PlanRevoked,
+    PlanAccepted,
+    RoundOpened,
+    RoundClosed,
+    EvaluationClosed,
+)
 """What is held against plans; the other entries of a long log need not be built for it."""
 
 Envelopes = Mapping[str, Sequence[bytes]]
-"""Plan digest -> every copy of its envelope that lies here."""
+"""Plan digest -> every copy of its envelope, or of its revocation's, that lies here."""
 
 
 def named_plans(logs: Sequence[Sequence[Entry]]) -> tuple[str, ...]:
@@ -54,11 +62,17 @@ def named_plans(logs: Sequence[Sequence[Entry]]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def revoked_plans(consortium: Sequence[Entry]) -> tuple[str, ...]:
+    """The digests of all plans that the consortium's log says were taken back, sorted."""
+    return tuple(sorted({each.plan_digest for each in consortium if isinstance(each, PlanRevoked)}))
+
+
 def check_plans(
     consortium: Sequence[Entry] | None,
     schools: Mapping[str, Sequence[Entry]],
     envelopes: Envelopes,
     *,
+    revocations: Envelopes,
     charters: CharterHistory,
     whole: bool,
     copied: bool = False,
@@ -69,17 +83,19 @@ def check_plans(
         consortium: its entries, verified; None where its log is not at hand.
         schools: school -> its entries, verified.
         envelopes: what was found beside the logs; nothing about them is believed yet.
+        revocations: the same, of the plans that were taken back.
         charters: whose members' signatures count, and how many it took; a plan needs as many
             under every version of the charter under which it was activated or asked for.
         whole: the logs are said to be all of them, so a missing plan is a failure.
         copied: the consortium's log is a school's copy. A school has the plans that it takes part
-            in and the log of all, so that the others need not be here.
+            in and the log of all, so that the others need not be here, and no revocations.
     """
     named = named_plans([*([] if consortium is None else [consortium]), *schools.values()])
     if copied:
         own = named_plans(list(schools.values()))
         named = tuple(each for each in named if each in own or envelopes.get(each))
-    if not named:
+    revoked = () if copied else revoked_plans(consortium or ())
+    if not named and not revoked:
         return
     plans: dict[str, Plan] = {}
     problem = None
@@ -91,11 +107,16 @@ def check_plans(
             else:
                 problem = problem or opened
     if problem is None:
-        problem = _not_agreed(envelopes, charters, _used(consortium or (), charters))
+        problem = not_signed_as_told(consortium or (), envelopes, charters, copied=copied)
+    if problem is None and revoked:
+        problem = not_revoked_as_told(consortium or (), revocations, charters)
     missing = [digest for digest in named if not envelopes.get(digest)]
+    missing += [
+        digest for digest in revoked if not revocations.get(digest) and digest not in missing
+    ]
     if problem is None and missing:
         status: Status = "FAIL" if whole else "WARN"
-        yield Line(status=status, check="plans.signed", sentence=_missing(missing, len(named)))
+        yield Line(status=status, check="plans.signed", sentence=_missing(missing))
     else:
         yield line(
             "plans.signed",
@@ -109,39 +130,6 @@ def check_plans(
             _broken_term(consortium, plans),
             "Privacy, members and rounds in the consortium's log are those of the signed plans.",
         )
-
-
-def _used(
-    consortium: Sequence[Entry], charters: CharterHistory
-) -> Mapping[str, Mapping[str, Charter]]:
-    """Plan digest -> the versions of the charter under which the log has it used, by digest."""
-    charter, found = charters.versions[0], dict[str, dict[str, Charter]]()
-    for entry in consortium:
-        if isinstance(entry, CharterChanged):
-            charter = charters.version(entry.charter_digest) or charter
-        elif isinstance(entry, PlanActivated | RoundOpened):
-            found.setdefault(entry.plan_digest, {})[charter.digest()] = charter
-    return found
-
-
-def _not_agreed(
-    envelopes: Envelopes, charters: CharterHistory, used: Mapping[str, Mapping[str, Charter]]
-) -> str | None:
-    """A plan that was used under a version of the charter whose members never agreed to it."""
-    if len(charters.versions) == 1:
-        return None  # every copy was looked at under it
-    for digest, versions in used.items():
-        copies = envelopes.get(digest, ())
-        for charter in versions.values() if copies else ():
-            agreed = read_agreement(merge_signatures(copies, PLAN_TYPE), PLAN_TYPE, charter)
-            if len(agreed.members) < charter.threshold:
-                return (
-                    f"Plan {digest} was used under version {charter.version} of the charter, and "
-                    f"the copies here are signed by {len(agreed.members)} of the "
-                    f"{charter.threshold} members that it asks for. Ask the consortium for the "
-                    "plan as it was signed again."
-                )
-    return None
 
 
 def _open(envelope: bytes, digest: str, charters: CharterHistory) -> Plan | str:
@@ -161,13 +149,14 @@ def _open(envelope: bytes, digest: str, charters: CharterHistory) -> Plan | str:
     return signed.plan
 
 
-def _missing(missing: Sequence[str], named: int) -> str:
+def _missing(missing: Sequence[str]) -> str:
     more = len(missing) - PLANS_SHOWN
     listed = ", ".join(missing[:PLANS_SHOWN]) + (f", and {more} more" if more > 0 else "")
     return (
-        f"{len(missing)} of the {named} plans that the logs name are not here, so nobody can hold "
-        f"the log against what the schools signed: {listed}. Ask the consortium for "
-        "plan.dsse.json, or for an export by a newer release."
+        f"Of {len(missing)} plans that the logs name, the signed plan or its signed revocation is "
+        f"not here, so nobody can hold the log against what the schools signed: {listed}. Ask the "
+        "consortium for plan.dsse.json and revocation.dsse.json, or for an export by a newer "
+        "release."
     )
 
 

@@ -15,7 +15,6 @@ signed was never acknowledged.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.locks import take_lock
 from fedtrace.governance.log.note import NOTE_LIMIT_BYTES
 
 ENTRIES, CHECKPOINT = "entries.jsonl", "checkpoint"
@@ -98,15 +98,14 @@ class DirectoryFiles:
             directory.mkdir(mode=0o700, parents=True)
             _sync_folder(directory.parent)
         self._directory = directory
-        self._lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-            self._entries = os.open(directory / ENTRIES, flags, 0o600)
+            self._lock = take_lock(directory / LOCK)
         except BlockingIOError as error:
-            os.close(self._lock)
             sentence = "another process has this log open; stop it first"
             raise OSError(error.errno, sentence, str(directory)) from error
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            self._entries = os.open(directory / ENTRIES, flags, 0o600)
         except BaseException:
             os.close(self._lock)
             raise

@@ -30,6 +30,7 @@ from fedtrace.governance.log.entries import (
     ModelReleased,
     PlanAccepted,
     PlanActivated,
+    PlanRevoked,
     RoundClosed,
     RoundOpened,
     RoundReserved,
@@ -46,6 +47,7 @@ from fedtrace.governance.log.storage import CHECKPOINT, COSIGNED, ENTRIES
 from fedtrace.governance.log.verify import LogBytes
 from fedtrace.governance.plan import Plan, RoundKind
 from fedtrace.governance.plan_signing import sign_plan
+from fedtrace.governance.revocation import REVOCATION_TYPE, Revocation
 from fedtrace.governance.signing import KeySigner, sign_envelope
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
@@ -110,6 +112,7 @@ class Story:
     schools: dict[str, list[Entry]] = field(default_factory=dict)
     plan: Plan
     plan_signers: Sequence[str] | None = None
+    revocation_signers: Sequence[str] | None = None
     next_charter: Charter | None = None
     next_signers: Sequence[str] = ()
 
@@ -139,6 +142,7 @@ class Story:
             self.keep_next_charter(home)
             write_lines(home / "log", encode(entries, origin), origin)
             self.keep_plan(home, envelope)
+        self.keep_revocation(root / "consortium")
         self.cosign(root / "consortium" / "log")
         return root
 
@@ -178,6 +182,20 @@ class Story:
         folder = home / "plans" / (name if home.name == "consortium" else f"sha256-{name}")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "plan.dsse.json").write_bytes(envelope)
+
+    def keep_revocation(self, home: Path) -> None:
+        """Put the revocation of which the consortium's log tells, if any, beside the plan."""
+        told = next((each for each in self.consortium if isinstance(each, PlanRevoked)), None)
+        if told is None:
+            return
+        names = told.signers if self.revocation_signers is None else self.revocation_signers
+        revocation = Revocation(
+            consortium=self.charter.consortium, plan_digest=told.plan_digest, reason=told.reason
+        )
+        signers = [KeySigner(key_of(name)) for name in names]
+        envelope = sign_envelope(revocation.to_bytes(), REVOCATION_TYPE, signers)
+        folder = home / "plans" / told.plan_digest.removeprefix("sha256:")
+        (folder / "revocation.dsse.json").write_bytes(envelope)
 
     def cosign(self, log: Path) -> None:
         """Every school has seen the consortium's log as it lies there."""

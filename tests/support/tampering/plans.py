@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from support.logs import key_of, plan_of
+from support.logs import Story, key_of, plan_of
 from support.tampering.tools import Tampering, retell, swapped_entry
 
-from fedtrace.governance.log.entries import PlanActivated, RoundClosed, RoundOpened
+from fedtrace.governance.log.entries import PlanActivated, PlanRevoked, RoundClosed, RoundOpened
 from fedtrace.governance.plan_signing import sign_plan
 from fedtrace.governance.signing import KeySigner
 
@@ -67,6 +67,30 @@ def a_log_that_allows_more_than_was_signed(demo: Path) -> None:
     retell(demo, lambda story: swapped_entry(story, PlanActivated, epsilon_job="9"))
 
 
+def a_log_that_names_a_member_that_did_not_sign(demo: Path) -> None:
+    def forget(story: Story) -> None:
+        story.plan_signers = SCHOOLS[:2]  # enough, and the log tells of all three
+
+    retell(demo, forget)
+
+
+def revoked(story: Story, *, signed_by: tuple[str, ...]) -> None:
+    """The log ends with a revocation by two members; these signed it."""
+    told = PlanRevoked(plan_digest=story.plan.digest(), signers=SCHOOLS[:2], reason="mistake")
+    story.consortium.append(told)
+    story.revocation_signers = signed_by
+
+
+def a_log_that_names_a_member_that_did_not_revoke(demo: Path) -> None:
+    retell(demo, lambda story: revoked(story, signed_by=("school-2", "school-3")))
+
+
+def a_revocation_dropped(demo: Path) -> None:
+    retell(demo, lambda story: revoked(story, signed_by=SCHOOLS[:2]))
+    for path in demo.rglob("revocation.dsse.json"):
+        path.unlink()
+
+
 def a_log_with_another_delta(demo: Path) -> None:
     retell(demo, lambda story: swapped_entry(story, PlanActivated, delta="0.0001"))
 
@@ -92,6 +116,9 @@ TAMPERINGS: tuple[Tampering, ...] = (
     Tampering(act=a_plans_epsilon_raised, fails=("plans.signed",)),
     Tampering(act=a_plan_with_signatures_of_strangers, fails=("plans.signed",)),
     Tampering(act=a_plan_that_is_no_json, fails=("plans.signed",)),
+    Tampering(act=a_log_that_names_a_member_that_did_not_sign, fails=("plans.signed",)),
+    Tampering(act=a_log_that_names_a_member_that_did_not_revoke, fails=("plans.signed",)),
+    Tampering(act=a_revocation_dropped, fails=("plans.signed",)),
     Tampering(act=a_log_that_allows_more_than_was_signed, fails=("plans.terms",)),
     Tampering(act=a_log_with_another_delta, fails=("plans.terms",)),
     Tampering(act=a_log_with_another_trust_mode, fails=("plans.terms",)),

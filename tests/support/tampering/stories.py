@@ -186,7 +186,7 @@ def everybody_adds_too_little_noise(demo: Path) -> None:
 
 TAMPERINGS: tuple[Tampering, ...] = (
     Tampering(act=a_plan_of_one_signature, fails=("rounds.plan",)),
-    Tampering(act=a_plan_signed_by_strangers, fails=("rounds.plan",)),
+    Tampering(act=a_plan_signed_by_strangers, fails=("rounds.plan", "plans.signed")),
     Tampering(act=a_round_under_no_plan, fails=("rounds.plan",)),
     Tampering(act=a_round_under_a_plan_that_was_taken_back, fails=("rounds.plan",)),
     Tampering(act=a_plan_taken_back_by_one, fails=("rounds.plan",)),

@@ -16,6 +16,7 @@ from fedtrace.deploy.audit import verify_path
 from fedtrace.deploy.proving import POLICY, check_proof, export_logs, prove_entry
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log.cosignature import Ed25519Cosigner, cosigned
+from fedtrace.governance.log.entries import PlanRevoked
 from fedtrace.governance.log.note import parse_note
 from fedtrace.governance.log.storage import CHECKPOINT, COSIGNED
 
@@ -193,3 +194,16 @@ def test_a_cosigned_checkpoint_of_another_history_stops(demo: Path, tmp_path: Pa
     assert len(encode(story.consortium, "county/log")) == 20
     with pytest.raises(Corrupt, match="another history"):
         prove_entry(root / "consortium", 0)
+
+
+def test_an_export_holds_a_plans_revocation(tmp_path: Path) -> None:
+    story = tell_story(rounds=1)
+    signers = ("school-1", "school-3")
+    revoked = PlanRevoked(plan_digest=story.plan.digest(), signers=signers, reason="mistake")
+    story.consortium.append(revoked)
+    export_logs(story.write(tmp_path / "all"), tmp_path / "export")
+    assert list((tmp_path / "export" / "consortium").glob("plans/*/revocation.dsse.json"))
+    signed = next(
+        each for each in verify_path(tmp_path / "export").lines if each.check == "plans.signed"
+    )
+    assert signed.status == "PASS"

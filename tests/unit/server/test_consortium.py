@@ -63,6 +63,23 @@ def test_the_log_starts_with_charter_and_plan_and_says_each_once(world: World) -
         assert consortium.plans.envelope(world.plan_digest) == envelope
 
 
+def test_a_signature_that_the_log_names_is_kept_when_a_plan_is_activated_again(
+    world: World,
+) -> None:
+    keys = list(world.keys.values())
+    plan = make_plan(world.keys, rounds=5)
+    with closing(world.open()) as consortium:
+        for signers in (keys[:2], keys[1:]):
+            consortium.activate_plan(
+                sign_plan(plan, signers),
+                catalogue=CATALOGUE,
+                initial_parameters=initial_parameters(),
+                now=START,
+            )
+        kept = consortium.plans.open(plan.digest(), consortium.charter)
+    assert kept.signers == tuple(sorted(world.keys))
+
+
 def test_a_plan_without_its_quorum_is_not_kept(world: World) -> None:
     plan = make_plan(world.keys, rounds=5)
     with closing(world.open()) as consortium:

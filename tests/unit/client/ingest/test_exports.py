@@ -416,6 +416,19 @@ def test_grades_that_cannot_be_used(path: Path) -> None:
     }
 
 
+def test_what_is_remembered_of_attempts_is_bounded(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, skill = "https://students.example/1", "https://skills.example/1"
+    answered = [item_event(number, student, skill) for number in range(5)]
+    once = len(student) + len(skill) + 5 * len(answered[0]["eventTime"])
+    monkeypatch.setattr("fedtrace.client.ingest.caliper.MAX_REMEMBERED", once)
+    assert imported(path, json_lines(answered), Caliper()).report.rows_read == 5
+    other = item_event(5, f"{student}2", skill)
+    with pytest.raises(ValueError, match=f"more than {once} characters: export a shorter time"):
+        imported(path, json_lines([*answered, other]), Caliper())
+
+
 def test_attempts_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedtrace.client.ingest.caliper.MAX_ATTEMPTS", 3)
     with pytest.raises(ValueError, match="more than 3 attempts"):

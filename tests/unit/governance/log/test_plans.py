@@ -44,6 +44,7 @@ def checked(story: Story, *envelopes: bytes, whole: bool = True) -> list[Line]:
             story.consortium,
             story.schools,
             found,
+            revocations={},
             charters=CharterHistory(versions=(story.charter,)),
             whole=whole,
         )
@@ -114,6 +115,7 @@ def test_a_schools_copy_names_plans_that_it_takes_no_part_in() -> None:
             story.consortium,
             story.schools,
             found,
+            revocations={},
             charters=CharterHistory(versions=(story.charter,)),
             whole=False,
             copied=copied,
