@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -16,6 +17,7 @@ from cryptography import x509
 from fedtrace.deploy.network.errors import CertificateMismatchError, NetworkError
 
 _TIMEOUT_SECONDS = 5.0
+_OUT_OF_TIME = (9, 10)  # OpenSSL: not yet valid, expired
 
 
 def client_context(ca_certificate: Path) -> ssl.SSLContext:
@@ -46,6 +48,14 @@ def require_certificate(host: str, port: int, *, ca_certificate: Path) -> None:
         ):
             return
     except ssl.SSLCertVerificationError as error:
+        if error.verify_code in _OUT_OF_TIME:
+            raise CertificateMismatchError(
+                f"The server at {host}:{port} shows a certificate that does not hold at this time "
+                f"({error.verify_message}), and this machine's clock says "
+                f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC. If that is wrong, set it by NTP "
+                "(`timedatectl set-ntp true`); if it is right, the consortium has to look at its "
+                "server: `fedtrace consortium renew`. Nothing was sent."
+            ) from error
         names = ", ".join(_names_shown(host, port)) or "no name at all"
         raise CertificateMismatchError(
             f"The server at {host}:{port} shows a certificate that does not hold for {host} "

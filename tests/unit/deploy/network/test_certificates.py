@@ -66,9 +66,16 @@ def test_a_certificate_of_another_ca(tmp_path: Path) -> None:
         require_certificate("localhost", port, ca_certificate=ours.ca_certificate)
 
 
-def test_an_expired_certificate(tmp_path: Path) -> None:
-    identity = identity_for(tmp_path, "localhost", now=datetime.now(UTC) - timedelta(days=500))
-    with tls_server(identity) as port, pytest.raises(CertificateMismatchError, match="expired"):
+@pytest.mark.parametrize(
+    ("made", "why"), [(timedelta(days=-500), "expired"), (timedelta(hours=3), "not yet valid")]
+)
+def test_a_certificate_that_does_not_hold_now_says_what_this_clock_says(
+    made: timedelta, why: str, tmp_path: Path
+) -> None:
+    """Either the clock of this machine is wrong or the server's certificate is."""
+    identity = identity_for(tmp_path, "localhost", now=datetime.now(UTC) + made)
+    expected = rf"{why}.*clock says {datetime.now(UTC):%Y-%m-%d}.*NTP.*consortium renew"
+    with tls_server(identity) as port, pytest.raises(CertificateMismatchError, match=expected):
         require_certificate("localhost", port, ca_certificate=identity.ca_certificate)
 
 

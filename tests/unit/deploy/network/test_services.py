@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,7 +23,7 @@ from fedtrace.deploy.network.jobs import Jobs
 from fedtrace.deploy.network.keeping import Keeper
 from fedtrace.deploy.network.node import connect, connection_of, connection_to
 from fedtrace.deploy.network.processes import Command, Supervisor
-from fedtrace.deploy.network.provisioning import provision_server, renew_server
+from fedtrace.deploy.network.provisioning import ServerIdentity, provision_server, renew_server
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
 PLAN = "sha256:" + "a" * 64
@@ -275,6 +280,42 @@ def test_the_doctor_stops_where_the_way_ends(tmp_path: Path) -> None:
     assert checks[-1].status == "FAIL"
     assert "through proxy http://127.0.0.1:1" in checks[-1].sentence
     assert "secret" not in checks[-1].sentence
+
+
+@pytest.mark.parametrize(
+    ("off", "status", "said"),
+    [
+        (timedelta(hours=1), "FAIL", "ahead of the consortium's, more than 300 s: set it by NTP"),
+        (timedelta(hours=-1), "FAIL", "behind the consortium's, more than 300 s: set it by NTP"),
+        (timedelta(minutes=2), "WARN", "ahead of the consortium's: set it by NTP"),
+        (timedelta(), "PASS", "the consortium's"),
+    ],
+)
+def test_the_doctor_compares_the_clocks(
+    off: timedelta, status: str, said: str, tmp_path: Path
+) -> None:
+    identity = provision_server(tmp_path / "ca", hosts=["localhost"], now=datetime.now(UTC))
+    with https_server(identity) as port:
+        there = connection_to("s", f"localhost:{port}", None)
+        connect(tmp_path, there, identity.ca_certificate.read_bytes())
+        checks = examine(tmp_path, now=datetime.now(UTC) + off)
+    assert status_of(checks, "answer").status == "PASS"
+    assert status_of(checks, "clock").status == status
+    assert said in status_of(checks, "clock").sentence
+
+
+@contextmanager
+def https_server(identity: ServerIdentity) -> Iterator[int]:
+    """A server that knows no page and, as every one does, says what time it is; yields its port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(identity.certificate, identity.private_key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
 
 
 def test_the_doctor_says_that_the_proxy_does_not_take_the_login(tmp_path: Path) -> None:
