@@ -2,7 +2,8 @@
 
 The server is `fedtrace consortium serve` with all its processes; the schools are real nodes over
 TLS that answer as a script says (`support.fleet_schools`). ``LOAD_SCHOOLS="10 50"`` chooses other
-numbers, ``LOAD_SCHOOLS=day`` the day alone, ``LOAD_ROUNDS`` how many rounds.
+numbers, ``LOAD_SCHOOLS=day`` the day alone, ``LOAD_ROUNDS`` how many rounds, and
+``LOAD_PARAMETERS`` how many parameters the model has.
 
 All schools have a model of a million parameters. On the day there are 24 of them with a small one,
 and an hour takes ten seconds: each is there for ten hours, from its own hour on, and gone for the
@@ -34,7 +35,8 @@ from fedtrace.deploy.network.hosting import admit
 from fedtrace.deploy.network.ports import free_ports
 from fedtrace.deploy.network.provisioning import provision_node
 
-PARAMETERS, ROUNDS = 1_000_000, int(os.environ.get("LOAD_ROUNDS", "3"))
+PARAMETERS = int(os.environ.get("LOAD_PARAMETERS", "1000000"))
+ROUNDS = int(os.environ.get("LOAD_ROUNDS", "3"))
 DEADLINE_SECONDS = 900
 DAY_ROUNDS, DAY_DEADLINE_SECONDS, HOUR_SECONDS = 20, 12, 10.0
 NAMES = ("superlink", "serverapp", "superexec", "front", "serve")
