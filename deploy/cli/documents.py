@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedtrace.governance.agreement import add_agreement
 from fedtrace.governance.charter import Charter
@@ -16,6 +17,9 @@ from fedtrace.governance.errors import PolicyError, Rejected
 from fedtrace.governance.plan import PLAN_TYPE, Plan, load_toml
 from fedtrace.governance.policy import SchoolPolicy, load_policy_toml
 from fedtrace.governance.signing import Signer, unverified_payload
+
+if TYPE_CHECKING:
+    from fedtrace.client.ingest.catalogue import Catalogue
 
 LIMIT_BYTES = 16 * 1024 * 1024
 """The largest catalogue has fewer; a larger file is the wrong one."""
@@ -72,6 +76,20 @@ def write_agreement(target: Path, document: Document, signer: Signer) -> None:
     except OSError:
         staged.unlink(missing_ok=True)
         raise
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """The names of skills, however the file is laid out: what a plan names is its canonical form.
+
+    Raises:
+        PolicyError: no catalogue.
+        ValueError, OSError: as `read_document`.
+    """
+    from fedtrace.client.ingest.catalogue import load_catalogue
+
+    content = read_document(path)
+    with naming(path):
+        return load_catalogue(content)
 
 
 @contextmanager

@@ -8,13 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fedtrace.deploy.cli.documents import (
-    any_plan,
-    naming,
-    read_charter,
-    read_document,
-    read_plan,
-)
+from fedtrace.deploy.cli.documents import any_plan, read_catalogue, read_charter, read_plan
 from fedtrace.deploy.cli.options import Epsilon, Json, Seed, Trust, TrustChoice
 from fedtrace.deploy.cli.output import (
     ExitCode,
@@ -62,14 +56,11 @@ def new(
     Writes NAME.toml, to be read and changed by people, and NAME.initial.safetensors, the
     parameters that round 1 starts from. No student's record is looked at.
     """
-    from fedtrace.client.ingest.catalogue import load_catalogue
     from fedtrace.deploy.planning import proposed_plan, toml_of
 
     with plain_errors():
         members = tuple(member.name for member in read_charter(charter).members)
-        content = read_document(catalogue)
-        with naming(catalogue):
-            skills = load_catalogue(content)
+        skills = read_catalogue(catalogue)
         plan_file, parameters = out / f"{name}.toml", out / f"{name}.initial.safetensors"
         for path in (plan_file, parameters):
             if path.exists():

@@ -13,6 +13,7 @@ import typer
 from fedtrace.deploy.cli.documents import (
     any_plan,
     naming,
+    read_catalogue,
     read_charter,
     read_document,
     read_plan,
@@ -61,8 +62,12 @@ def propose(
         document = sound_plan(path, rules)
         before = any_plan(previous) if previous else None
         beside = {
-            "catalogue.json": _named(catalogue, document.data.skill_catalogue_digest),
-            "initial.safetensors": _named(initial, document.model.initial_parameters_digest),
+            "catalogue.json": _named(
+                catalogue, read_catalogue(catalogue).to_json(), document.data.skill_catalogue_digest
+            ),
+            "initial.safetensors": _named(
+                initial, read_document(initial), document.model.initial_parameters_digest
+            ),
             "plan.toml": path.read_bytes(),
             **_pages(document, before),
         }
@@ -137,9 +142,8 @@ def sound_plan(path: Path, charter: Charter | None) -> Plan:
     return document
 
 
-def _named(path: Path, named: str) -> bytes:
-    """A file that the plan names by its digest."""
-    content = read_document(path)
+def _named(path: Path, content: bytes, named: str) -> bytes:
+    """A file's content, which the plan names by its digest."""
     if digest(content) != named:
         raise ValueError(f"{path} is {digest(content)}; the plan names {named}")
     return content

@@ -16,6 +16,7 @@ from fedtrace.deploy.cli import consent, retention
 from fedtrace.deploy.cli.charter import school_app as charter
 from fedtrace.deploy.cli.documents import (
     naming,
+    read_catalogue,
     read_document,
     read_policy,
     read_text,
@@ -82,7 +83,6 @@ def import_(
     """
     from fedtrace.client.home import open_school
     from fedtrace.client.ingest.assistments import ASSISTMENTS_2009
-    from fedtrace.client.ingest.catalogue import load_catalogue
     from fedtrace.client.ingest.formats import layout_of
     from fedtrace.client.ingest.mapping import load_mapping
 
@@ -92,9 +92,7 @@ def import_(
             text = read_text(mapping)
             with naming(mapping):
                 columns = load_mapping(text)
-        names = read_document(catalogue)
-        with naming(catalogue):
-            skills = load_catalogue(names)
+        skills = read_catalogue(catalogue)
         with naming(export):
             layout = layout_of(export, format_, mapping=columns, kc_model=kc_model)
         with naming(export), _own_columns(guessed=layout is ASSISTMENTS_2009):
@@ -150,7 +148,9 @@ def accept(
         content = read_document(envelope)
         with naming(envelope):
             unverified_payload(content, PLAN_TYPE)  # another kind of file is not a refusal
-        signed = opened.accept_plan(content, read_document(catalogue), now=datetime.now(UTC))
+        signed = opened.accept_plan(
+            content, read_catalogue(catalogue).to_json(), now=datetime.now(UTC)
+        )
         policy = opened.rules.policy
     print_lines(
         f"accepted {signed.plan.name}, {signed.digest}\nsigned by {', '.join(signed.signers)}"

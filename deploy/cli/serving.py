@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedtrace.deploy.cli.documents import naming, read_document
+from fedtrace.deploy.cli.documents import naming, read_catalogue, read_document
 from fedtrace.deploy.cli.options import ConsortiumHome, Home, Json
 from fedtrace.deploy.cli.output import (
     ExitCode,
@@ -104,7 +104,7 @@ def activate(
         with closing(open_consortium(home)) as consortium:
             signed = consortium.activate_plan(
                 merge_signatures(signed_apart, PLAN_TYPE),
-                catalogue=read_document(catalogue),
+                catalogue=read_catalogue(catalogue).to_json(),
                 initial_parameters=read_document(initial),
                 now=datetime.now(UTC),
             )

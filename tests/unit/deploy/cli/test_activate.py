@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.homes import CATALOGUE, INITIAL_PARAMETERS, make_homes
-from support.town import Run, one_sentence
+from support.town import Run, as_a_person_writes, one_sentence
 
+from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.keys import load_keys
 from fedtrace.governance.log.entries import PlanActivated
 from fedtrace.governance.plan_signing import sign_plan
@@ -51,18 +52,21 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
         path.write_bytes(sign_plan(plan, [load_keys(homes.schools[name] / "keys").signer]))
         envelopes.append(path)
     catalogue, initial = root / "catalogue.json", root / "initial.safetensors"
-    catalogue.write_bytes(CATALOGUE.to_json())
+    catalogue.write_text(as_a_person_writes(CATALOGUE), encoding="utf-8")
     initial.write_bytes(INITIAL_PARAMETERS)
     return Files(homes.consortium, (envelopes[0], envelopes[1]), catalogue, initial, plan.digest())
 
 
 def test_what_is_not_put_into_force(run: Run, files: Files) -> None:
     one, two = files.envelopes
+    other = files.catalogue.with_name("other.json")
+    other.write_text(as_a_person_writes(Catalogue(skills=["another"])), encoding="utf-8")
     before = files.activated()
     for code, sentence, arguments in (
         (3, "R01", files.arguments(one)),
         (3, "R01", files.arguments(one, one)),  # one school twice is one school
-        (2, "the catalogue is another one", files.arguments(one, two, catalogue=files.initial)),
+        (2, "not a catalogue of skills", files.arguments(one, two, catalogue=files.initial)),
+        (2, "the catalogue is another one", files.arguments(one, two, catalogue=other)),
         (2, "initial parameters are others", files.arguments(one, two, initial=files.catalogue)),
         (2, f"{files.catalogue}: the envelope", files.arguments(one, files.catalogue)),
         (4, "no such file", files.arguments(one, files.home / "nothing.json")),

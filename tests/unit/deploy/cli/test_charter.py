@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from support.town import SCHOOLS, Run, Town, one_sentence
+from support.town import CATALOGUE, SCHOOLS, Run, Town, one_sentence
 
 from fedtrace.client.files import write_private
 from fedtrace.client.home import open_school
@@ -111,7 +111,7 @@ def test_a_threshold_is_raised_by_those_who_are_there(hall: Hall) -> None:
 def test_a_plan_that_too_few_agree_to_now_is_signed_again(hall: Hall) -> None:
     with open_school(hall.home("school-1")) as school:
         envelope = hall.town.envelope.read_bytes()
-        catalogue = hall.town.catalogue.read_bytes()
+        catalogue = CATALOGUE.to_json()
         now = school.log.entries()[0].time
         plan = school.accept_plan(envelope, catalogue, now=now).digest
     hall.draft(**{"threshold = 2": "threshold = 3"})

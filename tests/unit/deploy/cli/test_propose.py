@@ -63,8 +63,11 @@ def test_what_is_not_proposed_leaves_nothing_behind(
 ) -> None:
     folder = shutil.copytree(written, tmp_path / "plan")
     stranger = town.home / "keys" / "log.pem"
+    other = tmp_path / "other.json"
+    other.write_text('{"skills": ["another"]}')
     for changed, sentence in (
-        ({"catalogue": town.charter}, "the plan names sha256:"),
+        ({"catalogue": town.charter}, "not a catalogue of skills"),
+        ({"catalogue": other}, "the plan names sha256:"),
         ({"initial": town.catalogue}, "the plan names sha256:"),
         ({"key": stranger}, "of nobody who signs for a member"),
         ({"key": town.catalogue}, "not a PEM private key"),
