@@ -24,10 +24,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field
 
 from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member
-from fedtrace.governance.charter_history import CHARTER_FILE, CharterHistory, read_charters
+from fedtrace.governance.charter_history import (
+    CHARTER_FILE,
+    CharterHistory,
+    next_file,
+    read_charters,
+)
 from fedtrace.governance.document import Section
 from fedtrace.governance.errors import PolicyError
 from fedtrace.governance.ledger import Accountant
+from fedtrace.governance.log.charters import last_told
 from fedtrace.governance.log.entries import (
     CharterAdopted,
     PlanActivated,
@@ -110,6 +116,25 @@ class Consortium:
         """
         publish(self.log, self.store.staged())
 
+    def require_told_charter(self, *coming: Charter) -> None:
+        """Refuse to go on under a charter that is not the last one that the log told of.
+
+        Args:
+            coming: a next version that may have been told already: a crash came before its file.
+
+        Raises:
+            PolicyError: ``charter.json`` is an older one, put back or left by a crash.
+        """
+        told = last_told(self.log.entries())
+        if told in {None, *(each.digest() for each in (self.charter, *coming))}:
+            return
+        version = self.charter.version
+        raise PolicyError(
+            f"{CHARTER_FILE} is version {version}, and the log tells of another version "
+            f"{version + 1} or later, {told}: adopt it with fedtrace consortium charter adopt "
+            f"{next_file(version + 1)}, or restore the newest backup of this home"
+        )
+
     def activate_plan(
         self, envelope: bytes, *, catalogue: bytes, initial_parameters: bytes, now: datetime
     ) -> SignedPlan:
@@ -117,10 +142,12 @@ class Consortium:
 
         Raises:
             Refused: R01, too few members signed it.
-            PolicyError: it cannot be read, catalogue or parameters are not the plan's, or this
-                home was restored and nobody knows yet whether its log is the newest.
+            PolicyError: it cannot be read, catalogue or parameters are not the plan's, this home
+                was restored and nobody knows yet whether its log is the newest, or as
+                `require_told_charter`.
         """
         require_confirmed(self.home)
+        self.require_told_charter()
         signed = self.plans.add(
             envelope,
             catalogue=catalogue,
@@ -152,9 +179,14 @@ class Consortium:
         entry = PlanRevoked(
             plan_digest=plan_digest, signers=signed.signers, reason=signed.revocation.reason
         )
-        if all(logged.entry != entry for logged in self.log.entries()):
+        if plan_digest not in self._told_revocations():
             self.log.append(entry, now=now)
         return signed
+
+    def _told_revocations(self) -> frozenset[str]:
+        """The plans whose revocation the log tells of, by whichever version it was agreed to."""
+        found = (each.entry for each in self.log.entries() if each.kind is PlanRevoked)
+        return frozenset(entry.plan_digest for entry in found if isinstance(entry, PlanRevoked))
 
     def close(self) -> None:
         """Let database and log go."""

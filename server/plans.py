@@ -91,17 +91,19 @@ class PlanShelf:
                 "every signature that it had"
             ) from error
 
-    def revoke(self, envelope: bytes, charter: Charter) -> SignedRevocation:
+    def revoke(self, envelope: bytes, charters: CharterHistory) -> SignedRevocation:
         """Keep the revocation of a plan that is here; the first one is kept.
+
+        The members of now agree to it, whichever version of the charter had the plan agreed to.
 
         Raises:
             PolicyError: it cannot be read, too few members signed it, or the plan is not here.
         """
         try:
-            signed = open_revocation(envelope, charter)
+            signed = open_revocation(envelope, charters.current)
         except (Rejected, SignatureError) as error:
             raise PolicyError(f"the revocation is not in force: {error}") from error
-        self.open(signed.revocation.plan_digest, charter)
+        self.open_past(signed.revocation.plan_digest, charters)
         path = self._folder(signed.revocation.plan_digest) / REVOCATION_FILE
         if not path.exists():
             write_durably(path, envelope)

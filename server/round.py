@@ -92,13 +92,15 @@ def run_job(
 
     Raises:
         Refused: the plan lacks its quorum of signatures.
-        PolicyError: the plan was revoked before a job of it was opened.
+        PolicyError: the plan was revoked before a job of it was opened, or the log tells of a
+            newer charter.
         Corrupt: stored state contradicts itself; nothing was repaired.
         SchoolsNotReady: too few have accepted the plan; nothing was opened.
         OSError: disk or database failed, or too few witnesses could be asked about a home that
             was restored; nothing acknowledged is lost, start again.
     """
     consortium.publish_staged()
+    consortium.require_told_charter()
     job = _Job(consortium, plan_digest, transport, clock, progress)
     job.require_newest()
     if job.journal.restore():
@@ -123,7 +125,7 @@ def finished_job(consortium: Consortium, plan_digest: str) -> JobOutcome:
         PolicyError: no job was opened under this plan.
         Corrupt: the job has not ended, or stored state contradicts itself.
     """
-    journal = Journal(consortium, consortium.plans.open(plan_digest, consortium.charter))
+    journal = Journal(consortium, consortium.plans.open_past(plan_digest, consortium.charters))
     if not journal.restore():
         raise PolicyError(f"no job was opened under the plan {plan_digest}")
     return conclude(consortium, journal)

@@ -134,15 +134,16 @@ def withdraw(
     still answered. It cannot be undone.
     """
     from fedtrace.deploy.cli.plan_life import revocation_in
+    from fedtrace.governance.charter_history import read_charters
     from fedtrace.governance.revocation import REVOCATION_TYPE
     from fedtrace.governance.signing import merge_signatures
-    from fedtrace.server.consortium import PLANS_FOLDER, open_consortium, read_charter
+    from fedtrace.server.consortium import PLANS_FOLDER, open_consortium
     from fedtrace.server.plans import PlanShelf
 
     with plain_errors():
         merged = merge_signatures([revocation_in(path) for path in envelopes], REVOCATION_TYPE)
         shelf = PlanShelf(home / PLANS_FOLDER)
-        signed = shelf.revoke(merged, read_charter(home))
+        signed = shelf.revoke(merged, read_charters(home))
         plan_digest = signed.revocation.plan_digest
         try:
             with closing(open_consortium(home)) as consortium:

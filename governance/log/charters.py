@@ -18,6 +18,7 @@ from fedtrace.governance.log.entries import (
     CharterAdopted,
     CharterChanged,
     Entry,
+    LoggedEntry,
     SchoolInitialised,
 )
 from fedtrace.governance.log.selfcheck import line
@@ -36,6 +37,15 @@ def in_force(charters: CharterHistory, entries: Iterable[Entry]) -> Charter:
         if isinstance(entry, CharterChanged):
             charter = charters.version(entry.charter_digest) or charter
     return charter
+
+
+def last_told(entries: Iterable[LoggedEntry]) -> str | None:
+    """The digest of the version that a log told of last; None where it has not told of any."""
+    told = None
+    for each in entries:
+        if each.kind in CHARTER_KINDS and isinstance(entry := each.entry, CHARTER_KINDS):
+            told = entry.charter_digest
+    return told
 
 
 def check_charters(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.scripted_schools import World, build_world
 
+from fedtrace.governance.charter_history import read_charters
 from fedtrace.governance.errors import Corrupt, PolicyError
 from fedtrace.governance.log.entries import (
     Entry,
@@ -21,7 +22,7 @@ from fedtrace.governance.log.entries import (
 from fedtrace.governance.orders import RoundOrder
 from fedtrace.governance.revocation import REVOCATION_TYPE, Revocation
 from fedtrace.governance.signing import sign_envelope
-from fedtrace.server.consortium import PLANS_FOLDER, read_charter
+from fedtrace.server.consortium import PLANS_FOLDER
 from fedtrace.server.outcome import JobOutcome
 from fedtrace.server.plans import REVOCATION_FILE, PlanShelf
 from fedtrace.server.ports import Reply
@@ -44,7 +45,7 @@ def envelope(world: World, signers: int = 2, **changes: str) -> bytes:
 def revoke(world: World, content: bytes | None = None) -> None:
     """What `fedtrace consortium withdraw` does while a job has the log open."""
     shelf = PlanShelf(world.home / PLANS_FOLDER)
-    shelf.revoke(content or envelope(world), read_charter(world.home))
+    shelf.revoke(content or envelope(world), read_charters(world.home))
 
 
 def run(world: World, revoked_in: int | None = None) -> JobOutcome:
