@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
 from fedtrace.client.files import write_private
-from fedtrace.client.home import POLICY_FILE, policy_signed_by, require_home
+from fedtrace.client.home import (
+    POLICY_FILE,
+    policy_signed_by,
+    require_home,
+    told_of_another,
+)
 from fedtrace.client.keys import NextKey, SchoolKeys, load_keys
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.charter_history import CharterHistory, read_charters
 from fedtrace.governance.errors import PolicyError
+from fedtrace.governance.log.charters import told_other
 from fedtrace.governance.log.entries import CharterAccepted
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.policy import SchoolPolicy, sign_policy
@@ -33,7 +40,8 @@ def accept_charter(home: Path, envelope: bytes, *, now: datetime) -> CharterHist
     Raises:
         SignatureError: too few agreed.
         Rejected: it is not the next version, or changes what cannot change.
-        PolicyError: it does not name this school, or names a key that is not here.
+        PolicyError: it does not name this school, or names a key that is not here; or the school
+            accepted another version of this number before.
         BlockingIOError: another process, as the gate, has the log open.
         OSError: a file cannot be written; the present version stays in force.
     """
@@ -44,12 +52,17 @@ def accept_charter(home: Path, envelope: bytes, *, now: datetime) -> CharterHist
     policy = policy_signed_by(home / POLICY_FILE, signers)
     extended = history.extended(envelope)
     signer = _signer_for(extended.current, policy, keys, signers)
-    *earlier, (last, content) = extended.files()
-    (home / earlier[0][0]).parent.mkdir(mode=0o700, exist_ok=True)
-    for name, each in earlier:
-        write_private(home / name, each, replace=True)
-    _log(home, history.current, extended.current, policy.school, keys, now=now)
-    if coming is not None and signer is coming.signer:
+    origin = school_origin(history.current, policy.school)
+    with closing(Log.open(home / "log", origin=origin, key=keys.log_key)) as log:
+        told = told_other(log.entries(), history.current, extended.current)
+        if told is not None:
+            raise PolicyError(told_of_another(home, history.current, told))
+        *earlier, (last, content) = extended.files()
+        (home / earlier[0][0]).parent.mkdir(mode=0o700, exist_ok=True)
+        for name, each in earlier:
+            write_private(home / name, each, replace=True)
+        _tell(log, history.current, extended.current, now=now)
+    if coming is not None and signer.public_key == coming.signer.public_key:
         write_private(home / POLICY_FILE, sign_policy(policy, signer), replace=True)
         coming.take_over()
     write_private(home / last, content, replace=True)
@@ -76,19 +89,7 @@ def _signer_for(
     )
 
 
-def _log(
-    home: Path,
-    before: Charter,
-    after: Charter,
-    school: str,
-    keys: SchoolKeys,
-    *,
-    now: datetime,
-) -> None:
+def _tell(log: Log, before: Charter, after: Charter, *, now: datetime) -> None:
     accepted = CharterAccepted(charter_digest=after.digest(), previous_digest=before.digest())
-    log = Log.open(home / "log", origin=school_origin(after, school), key=keys.log_key)
-    try:
-        if all(each.entry != accepted for each in log.entries()):
-            log.append(accepted, now=now)
-    finally:
-        log.close()
+    if all(each.entry != accepted for each in log.entries() if each.kind is CharterAccepted):
+        log.append(accepted, now=now)

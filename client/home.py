@@ -35,10 +35,11 @@ from fedtrace.client.school import School, SchoolSettings
 from fedtrace.client.store import SchoolStore
 from fedtrace.client.vault import Vault
 from fedtrace.governance.charter import Charter
-from fedtrace.governance.charter_history import CharterHistory, read_charters
+from fedtrace.governance.charter_history import CHARTER_FILE, CharterHistory, read_charters
 from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
 from fedtrace.governance.facts import Rules
 from fedtrace.governance.ledger import may_move_the_year
+from fedtrace.governance.log.charters import told_other
 from fedtrace.governance.log.entries import PolicyChanged, SchoolInitialised
 from fedtrace.governance.log.log import Log
 from fedtrace.governance.policy import SchoolPolicy, open_policy, sign_policy
@@ -166,6 +167,9 @@ def open_school(home: Path) -> School:
             "nobody had been told that they were written",
             log.dropped_bytes,
         )
+    if log is not None and (told := told_other(log.entries(), charter)) is not None:
+        log.close()
+        log, log_problem = None, told_of_another(home, charter, told)
     try:
         if log is not None:
             erase_again(vault, log)
@@ -187,6 +191,15 @@ def open_school(home: Path) -> School:
         opened_log=log,
         log_problem=log_problem,
         log_in_use=log_in_use,
+    )
+
+
+def told_of_another(home: Path, charter: Charter, told: str) -> str:
+    """What a person reads where the school's log tells of another charter than lies here."""
+    return (
+        f"{home / CHARTER_FILE} is version {charter.version}, and this school's log tells that it "
+        f"accepted another one since, {told}: accept that one with fedtrace school charter accept, "
+        "or restore the newest backup"
     )
 
 

@@ -33,7 +33,7 @@ from fedtrace.governance.charter_history import (
 from fedtrace.governance.document import Section
 from fedtrace.governance.errors import PolicyError
 from fedtrace.governance.ledger import Accountant
-from fedtrace.governance.log.charters import last_told
+from fedtrace.governance.log.charters import told_other
 from fedtrace.governance.log.entries import (
     CharterAdopted,
     PlanActivated,
@@ -125,8 +125,8 @@ class Consortium:
         Raises:
             PolicyError: ``charter.json`` is an older one, put back or left by a crash.
         """
-        told = last_told(self.log.entries())
-        if told in {None, *(each.digest() for each in (self.charter, *coming))}:
+        told = told_other(self.log.entries(), self.charter, *coming)
+        if told is None:
             return
         version = self.charter.version
         raise PolicyError(

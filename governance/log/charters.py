@@ -39,13 +39,16 @@ def in_force(charters: CharterHistory, entries: Iterable[Entry]) -> Charter:
     return charter
 
 
-def last_told(entries: Iterable[LoggedEntry]) -> str | None:
-    """The digest of the version that a log told of last; None where it has not told of any."""
+def told_other(entries: Iterable[LoggedEntry], *known: Charter) -> str | None:
+    """The digest of the version that a log told of last, where it is none of these.
+
+    A log that tells of another one than ``charter.json`` says that the file was put back.
+    """
     told = None
     for each in entries:
         if each.kind in CHARTER_KINDS and isinstance(entry := each.entry, CHARTER_KINDS):
             told = entry.charter_digest
-    return told
+    return None if told in {each.digest() for each in known} else told
 
 
 def check_charters(

@@ -274,11 +274,58 @@ def test_a_crash_while_accepting_is_ended_by_the_same_command(
     assert load_keys(home / "keys").public_key == new
 
 
+def test_no_second_version_2_after_the_school_told_of_one(hall: Hall) -> None:
+    home = hall.home("school-1")
+    founding = (home / "charter.json").read_bytes()
+    hall.draft(**{"threshold = 2": "threshold = 3"})
+    hall.sign(*(hall.machine(school) for school in SCHOOLS))
+    first = hall.signed.read_bytes()
+    assert hall.accept("school-1")[0] == 0
+    (home / "charter.json").write_bytes(founding)
+    with open_school(home) as school:
+        assert school.log_problem is not None
+        assert "tells that it accepted another one since" in school.log_problem
+    hall.signed.unlink()
+    hall.draft(**{"people_per_member = 1": "people_per_member = 1\nwitness_quorum = 3"})
+    hall.sign(*(hall.machine(school) for school in SCHOOLS))
+    code, said = hall.accept("school-1")
+    assert (code, "accepted another one since" in " ".join(said.split())) == (2, True), said
+    assert (home / "charters" / "2.dsse.json").read_bytes() == first
+    hall.signed.write_bytes(first)
+    assert hall.accept("school-1")[0] == 0
+    with open_school(home) as school:
+        assert (school.log_problem, school.rules.charter.threshold) == (None, 3)
+
+
+def test_a_key_that_took_over_before_a_crash_is_not_the_next_one_again(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = hall.home("school-1")
+    old = load_keys(home / "keys").public_key
+    new = hall.run("school", "charter", "new-key", "--home", home).stdout.strip()
+    hall.draft(**{old: new})
+    hall.sign(*(hall.machine(school) for school in SCHOOLS))
+
+    def unlink(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == "school.next.pem":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        really(path, missing_ok=missing_ok)
+
+    really = Path.unlink
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert hall.accept("school-1")[0] == 4
+    monkeypatch.undo()
+    assert (home / "keys" / "school.next.pem").exists()
+    assert hall.accept("school-1")[0] == 0
+    assert load_keys(home / "keys").public_key == new
+    assert hall.run("school", "charter", "new-key", "--home", home).stdout.strip() != new
+
+
 def break_after(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full at the first write after a step."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if step == "charters/2.dsse.json":
-        monkeypatch.setattr(Log, "open", Mock(side_effect=full))
+        monkeypatch.setattr(Log, "append", Mock(side_effect=full))
         return
     fails = {"charters/1.json": "2.dsse.json", "log": "policy.dsse.json", "key": "charter.json"}
 
