@@ -8,17 +8,20 @@ next version that the one before it agrees to (`fedtrace.governance.charter_hist
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from fedtrace.governance.document import Digest, Document, Name, Section
-from fedtrace.governance.signing import PublicKey
+from fedtrace.governance.signing import SIGNATURE_LIMIT, PublicKey
 
 CHARTER_TYPE = "application/vnd.fedtrace.charter+json"
 """What a charter's envelope says it holds."""
+
+VERSIONS_LIMIT = 1_000
+"""A charter has no more versions: whoever reads the last one reads all of them."""
 
 Origin = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
 """A log's origin (C2SP tlog-checkpoint): a URL without its scheme."""
@@ -101,7 +104,7 @@ class Charter(Document):
     limit_bytes: ClassVar[int] = 1024 * 1024
 
     format: Literal["fedtrace-charter/1"] = "fedtrace-charter/1"
-    version: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    version: Annotated[int, Field(ge=1, le=VERSIONS_LIMIT)] = 1
     previous: Digest | None = None
     consortium: Name
     threshold: Annotated[int, Field(ge=1, le=1000)]
@@ -141,6 +144,12 @@ class Charter(Document):
                     f"{member.name} has keys of {len(member.people)} people, "
                     f"{self.people_per_member} must sign for it"
                 )
+        needed = self.threshold * self.people_per_member
+        if needed > SIGNATURE_LIMIT:
+            raise ValueError(
+                f"{self.threshold} members with {self.people_per_member} people each must sign, "
+                f"{needed} signatures, and an envelope holds {SIGNATURE_LIMIT}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -170,6 +179,14 @@ class Charter(Document):
             f"it is the key of nobody who signs for a member of {self.consortium}: the charter "
             "names the keys of people, or the school's keys/school.pem"
         )
+
+    def places(self) -> Iterator[tuple[PublicKey, str]]:
+        """Every key of a member with whose it is, in words."""
+        for member in self.members:
+            yield member.public_key, f"the machine of {member.name}"
+            yield member.log_public_key, f"the log of {member.name}"
+            for person in member.people:
+                yield person.public_key, f"a person of {member.name}"
 
     def member_keys(self) -> Mapping[str, PublicKey]:
         """Member name -> the key of its machine."""

@@ -22,6 +22,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import ENOENT
+from itertools import pairwise
 from pathlib import Path
 
 from fedtrace.governance.agreement import require_agreement
@@ -30,15 +31,12 @@ from fedtrace.governance.errors import PolicyError, Rejected
 from fedtrace.governance.log.storage import read_limited
 from fedtrace.governance.signing import (
     ENVELOPE_LIMIT_BYTES,
-    PublicKey,
     SignatureError,
     unverified_payload,
 )
+from fedtrace.governance.witnessing import witness_quorum
 
 CHARTER_FILE, FOUNDING_FILE = "charter.json", "charters/1.json"
-
-VERSIONS_LIMIT = 1_000
-"""More versions are not read."""
 
 
 def next_file(version: int) -> str:
@@ -79,7 +77,10 @@ class CharterHistory:
 
     def version(self, charter_digest: str) -> Charter | None:
         """The version of that digest; None where it is none of these."""
-        return next((each for each in self.versions if each.digest() == charter_digest), None)
+        for before, after in pairwise(self.versions):
+            if after.previous == charter_digest:
+                return before
+        return self.current if self.current.digest() == charter_digest else None
 
     def ever_members(self) -> Mapping[str, Member]:
         """Everybody who was ever a member, by name, as last named."""
@@ -128,6 +129,20 @@ class CharterHistory:
                     f"the key of the log of {member.name} is another one, and cannot change: a "
                     "school that lost it joins again under a new name",
                 )
+        self._require_own_keys(after)
+
+    def _require_own_keys(self, after: Charter) -> None:
+        """What a key signed in one place must not speak for another one in a later version."""
+        now = dict(after.places())
+        for each in self.versions:
+            for key, was in each.places():
+                if now.get(key, was) != was:
+                    raise Rejected(
+                        "members",
+                        f"the key {key} was that of {was} in version {each.version} and cannot be "
+                        f"that of {now[key]}: what it signed once would be signed by another now; "
+                        "make a new key",
+                    )
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """What a home keeps, by name, in the order in which it is written."""
@@ -161,8 +176,6 @@ def _read(home: Path) -> CharterHistory:
     current = Charter.from_bytes(content)
     if current.version == 1:
         return CharterHistory(versions=(current,))
-    if current.version > VERSIONS_LIMIT:
-        raise Rejected("version", f"version {current.version}, at most {VERSIONS_LIMIT} are read")
     founding = Charter.from_bytes(_required(home, FOUNDING_FILE, Charter.limit_bytes))
     later = (
         _required(home, next_file(version), ENVELOPE_LIMIT_BYTES)
@@ -182,37 +195,41 @@ def changes(before: Charter, after: Charter) -> tuple[str, ...]:
 def _changes(before: Charter, after: Charter) -> Iterator[str]:
     was, will = ({m.name: m for m in each.members} for each in (before, after))
     for name in sorted(will.keys() - was.keys()):
-        yield f"{name} becomes a member; for it {_who(will[name])} can sign"
+        yield (
+            f"{name} becomes a member; for it {_who(will[name])} can sign; its machine has the key "
+            f"{will[name].public_key}, its log {will[name].log_public_key}"
+        )
     for name in sorted(was.keys() - will.keys()):
         yield f"{name} is a member no more: what it signed does not count from then on"
     for name in sorted(was.keys() & will.keys()):
         if was[name].public_key != will[name].public_key:
-            yield f"the machine of {name} has another key"
+            yield f"the machine of {name} has another key, {will[name].public_key}"
         if was[name].people != will[name].people:
             yield f"for {name} other people can sign: {_who(will[name])}"
     for clause, what in (
         ("threshold", "members that must agree"),
         ("people_per_member", "people who must sign for a member"),
-        ("witness_quorum", "members that must have cosigned the log"),
     ):
         old, new = getattr(before, clause), getattr(after, clause)
         if old != new:
-            weaker = " (FEWER)" if old is not None and new is not None and new < old else ""
-            yield f"{what}: {_shown(new)} instead of {_shown(old)}{weaker}"
+            yield f"{what}: {new} instead of {old}{_weaker(old, new)}"
+    old, new = witness_quorum(before), witness_quorum(after)
+    if (old, before.witness_quorum) != (new, after.witness_quorum):
+        usual = ", the usual number" if after.witness_quorum is None else ""
+        yield (
+            f"members that must have cosigned the log: {new}{usual}, instead of {old}"
+            f"{_weaker(old, new)}"
+        )
 
 
 def _who(member: Member) -> str:
     if not member.people:
         return "its machine"
-    return ", ".join(f"{each.role} {_short(each.public_key)}" for each in member.people) + ""
+    return ", ".join(f"{each.role} {each.public_key}" for each in member.people)
 
 
-def _short(key: PublicKey) -> str:
-    return f"{key[:8]}..."
-
-
-def _shown(number: int | None) -> str:
-    return "the usual number" if number is None else str(number)
+def _weaker(old: int, new: int) -> str:
+    return " (FEWER)" if new < old else ""
 
 
 def _required(home: Path, name: str, limit_bytes: int) -> bytes:

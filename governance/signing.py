@@ -181,7 +181,11 @@ def key_id(public_key: PublicKey) -> str:
 
 
 def sign_envelope(payload: bytes, payload_type: str, signers: Sequence[Signer]) -> bytes:
-    """A DSSE envelope (JSON) with one signature a signer."""
+    """A DSSE envelope (JSON) with one signature a signer.
+
+    Raises:
+        SignatureError: it would be more than is read.
+    """
     envelope = Envelope(payload, payload_type, {})
     for signer in signers:
         _add(envelope, signer)
@@ -194,7 +198,7 @@ def add_signature(envelope: bytes, payload_type: str, signer: Signer) -> bytes:
     The signatures that are there are kept as they are, not verified.
 
     Raises:
-        SignatureError: the envelope cannot be read or holds another type.
+        SignatureError: the envelope cannot be read or holds another type, or is full.
     """
     parsed = _parse(envelope, payload_type)
     _add(parsed, signer)
@@ -291,7 +295,19 @@ def _signed(envelope: Envelope, key: SSlibKey) -> bool:
 
 
 def _to_bytes(envelope: Envelope) -> bytes:
-    return json.dumps(envelope.to_dict(), separators=(",", ":"), sort_keys=True).encode("ascii")
+    """What `_parse` will read again.
+
+    Raises:
+        SignatureError: nobody would read as much.
+    """
+    made = json.dumps(envelope.to_dict(), separators=(",", ":"), sort_keys=True).encode("ascii")
+    count = len(envelope.signatures)
+    if count > SIGNATURE_LIMIT or len(made) > ENVELOPE_LIMIT_BYTES:
+        raise SignatureError(
+            f"the envelope would have {count} signatures in {len(made)} bytes, and nobody reads "
+            f"more than {SIGNATURE_LIMIT} in {ENVELOPE_LIMIT_BYTES}: use it as it was"
+        )
+    return made
 
 
 def _parse(envelope: bytes, payload_type: str) -> Envelope:

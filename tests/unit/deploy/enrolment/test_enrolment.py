@@ -325,7 +325,9 @@ def test_a_school_that_comes_later_gets_every_version(server: Server, tmp_path: 
     assert server.post(LOOK, looking) == (200, {"state": "approved"})
 
     drafted = draft_charter(server.home)
-    assert drafted.changes == ("south becomes a member; for it its machine can sign",)
+    joined, witnesses = drafted.changes
+    assert joined.startswith("south becomes a member; for it its machine can sign; its machine has")
+    assert witnesses == "members that must have cosigned the log: 2, the usual number, instead of 1"
     signer = load_keys(tmp_path / "north" / "keys").signer
     envelope = add_agreement(None, drafted.charter, signer)
     with closing(open_consortium(server.home)) as consortium:
@@ -341,6 +343,7 @@ def test_a_school_that_comes_later_gets_every_version(server: Server, tmp_path: 
     server.desk.revoke("north")
     assert draft_charter(server.home).changes == (
         "north is a member no more: what it signed does not count from then on",
+        "members that must have cosigned the log: 1, the usual number, instead of 2 (FEWER)",
     )
     assert standing.charters is not None
     for shown in ((), ("{}",), standing.charters[1:], (*standing.charters, "x")):
