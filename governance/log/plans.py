@@ -121,8 +121,7 @@ def check_plans(
         yield line(
             "plans.signed",
             problem,
-            f"All {len(named)} plans that the logs name are here, each signed by as many members "
-            "as the charter asks for.",
+            f"{_all(len(named))} signed by as many members as the charter asks for.",
         )
     if consortium is not None and plans:
         yield line(
@@ -147,6 +146,12 @@ def _open(envelope: bytes, digest: str, charters: CharterHistory) -> Plan | str:
     if signed.digest != digest:
         return f"The file of plan {digest} holds another plan, {signed.digest}."
     return signed.plan
+
+
+def _all(named: int) -> str:
+    if named == 1:
+        return "The plan that the logs name is here,"
+    return f"All {named} plans that the logs name are here, each"
 
 
 def _missing(missing: Sequence[str]) -> str:

@@ -64,7 +64,7 @@ def run() -> list[Measurement]:
         _first_job(typed, root, home, homes)
         for school in homes.values():
             typed.commands["school"] += 1
-            running.enter_context(service("school", "run", "--home", school, ready="as"))
+            running.enter_context(service("school", "run", "--home", school, ready="connected"))
         typed("consortium", "start", "pilot", "--home", home)
         until(lambda: _is_over(home / "progress.jsonl"), seconds=300)
         seconds = time.monotonic() - typed.started
