@@ -7,11 +7,14 @@ from pathlib import Path
 
 from fedtrace.client.files import write_private
 from fedtrace.client.ingest.catalogue import Catalogue, load_catalogue
+from fedtrace.governance.agreement import merge_agreements
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Corrupt
+from fedtrace.governance.plan import PLAN_TYPE
 from fedtrace.governance.plan_signing import SignedPlan, open_past_plan, open_plan
 from fedtrace.governance.refusals import RefusalCode, Refused
+from fedtrace.governance.signing import SignatureError
 
 _PLAN, _CATALOGUE = "plan.dsse.json", "catalogue.json"
 
@@ -51,8 +54,19 @@ class PlanFiles:
         place = self._place(signed.digest)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(place / _CATALOGUE, catalogue, replace=True)
-        write_private(place / _PLAN, envelope, replace=True)
+        write_private(place / _PLAN, self._with_kept(place / _PLAN, envelope), replace=True)
         return signed
+
+    def _with_kept(self, path: Path, envelope: bytes) -> bytes:
+        """With the signatures that were here: members of past versions are proven by no others."""
+        if not path.exists():
+            return envelope
+        try:
+            return merge_agreements(
+                [path.read_bytes(), envelope], PLAN_TYPE, self._charters.current
+            )
+        except SignatureError:
+            return envelope  # what was here is damaged, and this heals it
 
     def read(self, plan_digest: str) -> SignedPlan:
         """An accepted plan; its signatures are verified again whenever its file has changed.

@@ -8,7 +8,7 @@ one place that counts, for plans, revocations and charters.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fedtrace.governance.charter import Charter
@@ -18,6 +18,7 @@ from fedtrace.governance.signing import (
     SignatureError,
     Signer,
     add_signature,
+    merge_signatures,
     sign_envelope,
     unverified_payload,
     valid_signers,
@@ -72,6 +73,15 @@ def require_agreement(envelope: bytes, payload_type: str, charter: Charter) -> A
             + (f"; people still missing: {waiting}" if waiting else "")
         )
     return found
+
+
+def merge_agreements(envelopes: Iterable[bytes], payload_type: str, charter: Charter) -> bytes:
+    """One envelope with the signatures of several copies of a document; none that counts is lost.
+
+    Raises:
+        SignatureError: as `merge_signatures`.
+    """
+    return merge_signatures(envelopes, payload_type, _keys_of(charter).values())
 
 
 def add_agreement(envelope: bytes | None, document: Document, signer: Signer) -> bytes:

@@ -32,6 +32,7 @@ from fedtrace.governance.signing import (
     sign_envelope,
     unverified_payload,
     verify_envelope,
+    with_signature_of,
 )
 
 RUN_KEY_TYPE = "application/vnd.fedtrace.run-key+json"
@@ -291,10 +292,16 @@ def _run_key(envelope: bytes, school: Name, public_key: PublicKey) -> RunKey:
     return _of_one_school(envelope, RunKey, {school: public_key})
 
 
-def merged_agreement(envelopes: Iterable[bytes]) -> bytes:
-    """One envelope with the signatures of all of them.
+def merged_agreement(envelopes: Mapping[str, bytes], keys: Mapping[str, PublicKey]) -> bytes:
+    """One envelope with the signature of each school from the envelope that it sent.
+
+    What else a school put into its envelope is left out, or one could undo the others' signatures.
 
     Raises:
         SignatureError: they do not hold the same list, or there is none.
     """
-    return merge_signatures(envelopes, SURVIVORS_TYPE)
+    own = [
+        with_signature_of(envelope, SURVIVORS_TYPE, keys[school])
+        for school, envelope in sorted(envelopes.items())
+    ]
+    return merge_signatures(own, SURVIVORS_TYPE, keys.values())

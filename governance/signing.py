@@ -205,8 +205,18 @@ def add_signature(envelope: bytes, payload_type: str, signer: Signer) -> bytes:
     return _to_bytes(parsed)
 
 
-def merge_signatures(envelopes: Iterable[bytes], payload_type: str) -> bytes:
-    """One envelope with the signatures of several over the same payload, none of them verified.
+def merge_signatures(
+    envelopes: Iterable[bytes], payload_type: str, keys: Iterable[PublicKey]
+) -> bytes:
+    """One envelope with the signatures of several over the same payload.
+
+    They are verified only where two of them are said to be by one key and differ: whoever sends a
+    copy cannot undo by it what somebody else has signed.
+
+    Args:
+        envelopes: the copies; the first one's signature stays where none of these keys decides.
+        payload_type: what they hold.
+        keys: whose signatures count.
 
     Raises:
         SignatureError: there is none, one cannot be read, or they hold different payloads.
@@ -214,12 +224,26 @@ def merge_signatures(envelopes: Iterable[bytes], payload_type: str) -> bytes:
     parsed = [_parse(envelope, payload_type) for envelope in envelopes]
     if not parsed:
         raise SignatureError("there is no envelope to merge")
-    merged = parsed[0]
+    merged, known = parsed[0], {_key(each).keyid: _key(each) for each in keys}
     for other in parsed[1:]:
         if other.payload != merged.payload:
             raise SignatureError("the envelopes hold different payloads")
-        merged.signatures |= other.signatures
+        for keyid, signature in other.signatures.items():
+            kept = merged.signatures.setdefault(keyid, signature)
+            if kept != signature and keyid in known and not _signed(merged, known[keyid]):
+                merged.signatures[keyid] = signature
     return _to_bytes(merged)
+
+
+def with_signature_of(envelope: bytes, payload_type: str, public_key: PublicKey) -> bytes:
+    """The same envelope with the signature of one key and no other, be it none.
+
+    Raises:
+        SignatureError: the envelope cannot be read or holds another type.
+    """
+    parsed, keyid = _parse(envelope, payload_type), key_id(public_key)
+    found = {keyid: parsed.signatures[keyid]} if keyid in parsed.signatures else {}
+    return _to_bytes(Envelope(parsed.payload, payload_type, found))
 
 
 def verify_envelope(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from fedtrace.governance.agreement import merge_agreements
 from fedtrace.governance.canonical import digest
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.charter_history import CharterHistory
@@ -21,7 +22,7 @@ from fedtrace.governance.revocation import (
     open_past_revocation,
     open_revocation,
 )
-from fedtrace.governance.signing import SignatureError, merge_signatures
+from fedtrace.governance.signing import SignatureError
 from fedtrace.server.codec import checkpoint_spec, decode
 from fedtrace.server.files import write_durably
 
@@ -52,7 +53,7 @@ class PlanShelf:
         """
         try:
             signed = open_plan(envelope, charter)
-            envelope = self._with_kept(signed.digest, envelope)
+            envelope = self._with_kept(signed.digest, envelope, charter)
             signed = open_plan(envelope, charter)
         except (Rejected, SignatureError) as error:
             raise PolicyError(f"the plan cannot be read: {error}") from error
@@ -79,12 +80,12 @@ class PlanShelf:
         write_durably(folder / PLAN_FILE, envelope)
         return signed
 
-    def _with_kept(self, plan_digest: str, envelope: bytes) -> bytes:
+    def _with_kept(self, plan_digest: str, envelope: bytes, charter: Charter) -> bytes:
         path = self._folder(plan_digest) / PLAN_FILE
         if not path.exists() or (kept := path.read_bytes()) == envelope:
             return envelope
         try:
-            return merge_signatures([kept, envelope], PLAN_TYPE)
+            return merge_agreements([kept, envelope], PLAN_TYPE, charter)
         except SignatureError as error:
             raise PolicyError(
                 f"{path} is damaged ({error}): move it away, and activate the plan again with "

@@ -285,7 +285,7 @@ class _Attempt:
         signed = self._hear(dict.fromkeys(self.survivors, request), read, until=_AGREE_UNTIL)
         self._require(len(signed), group.agreement)
         try:
-            return merged_agreement(signed[name] for name in sorted(signed))
+            return merged_agreement(signed, self._members)
         except SignatureError as error:
             raise _Unsummed(str(error)) from error
 

@@ -90,8 +90,9 @@ def activate(
     initial: Annotated[Path, typer.Option(help="The plan's NAME.initial.safetensors.")],
 ) -> None:
     """Put a plan into force that enough members have signed; the log says so from now on."""
+    from fedtrace.governance.agreement import merge_agreements
     from fedtrace.governance.plan import PLAN_TYPE
-    from fedtrace.governance.signing import merge_signatures
+    from fedtrace.governance.signing import unverified_payload
     from fedtrace.server.consortium import PLANS_FOLDER, open_consortium
     from fedtrace.server.plans import PLAN_FILE
 
@@ -100,10 +101,11 @@ def activate(
         for path in envelopes:
             content = read_document(path)
             with naming(path):
-                signed_apart.append(merge_signatures([content], PLAN_TYPE))
+                unverified_payload(content, PLAN_TYPE)
+            signed_apart.append(content)
         with closing(open_consortium(home)) as consortium:
             signed = consortium.activate_plan(
-                merge_signatures(signed_apart, PLAN_TYPE),
+                merge_agreements(signed_apart, PLAN_TYPE, consortium.charter),
                 catalogue=read_catalogue(catalogue).to_json(),
                 initial_parameters=read_document(initial),
                 now=datetime.now(UTC),
@@ -134,16 +136,18 @@ def withdraw(
     still answered. It cannot be undone.
     """
     from fedtrace.deploy.cli.plan_life import revocation_in
+    from fedtrace.governance.agreement import merge_agreements
     from fedtrace.governance.charter_history import read_charters
     from fedtrace.governance.revocation import REVOCATION_TYPE
-    from fedtrace.governance.signing import merge_signatures
     from fedtrace.server.consortium import PLANS_FOLDER, open_consortium
     from fedtrace.server.plans import PlanShelf
 
     with plain_errors():
-        merged = merge_signatures([revocation_in(path) for path in envelopes], REVOCATION_TYPE)
+        charters = read_charters(home)
+        apart = [revocation_in(path) for path in envelopes]
+        merged = merge_agreements(apart, REVOCATION_TYPE, charters.current)
         shelf = PlanShelf(home / PLANS_FOLDER)
-        signed = shelf.revoke(merged, read_charters(home))
+        signed = shelf.revoke(merged, charters)
         plan_digest = signed.revocation.plan_digest
         try:
             with closing(open_consortium(home)) as consortium:

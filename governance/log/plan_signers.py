@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from fedtrace.governance.agreement import read_agreement
+from fedtrace.governance.agreement import merge_agreements, read_agreement
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.charter_history import CharterHistory
 from fedtrace.governance.errors import Rejected
@@ -21,7 +21,7 @@ from fedtrace.governance.log.entries import (
 )
 from fedtrace.governance.plan import PLAN_TYPE
 from fedtrace.governance.revocation import REVOCATION_TYPE, Revocation
-from fedtrace.governance.signing import SignatureError, merge_signatures
+from fedtrace.governance.signing import SignatureError
 
 
 def not_signed_as_told(
@@ -47,7 +47,7 @@ def not_signed_as_told(
             continue
         key = (entry.plan_digest, charter.digest())
         if key not in agreed:
-            envelope = merge_signatures(copies[entry.plan_digest], PLAN_TYPE)
+            envelope = merge_agreements(copies[entry.plan_digest], PLAN_TYPE, charter)
             agreed[key] = frozenset(read_agreement(envelope, PLAN_TYPE, charter).members)
             if len(agreed[key]) < charter.threshold:
                 return _too_few(entry.plan_digest, charter, len(agreed[key]))
@@ -73,7 +73,7 @@ def not_revoked_as_told(
         if not isinstance(entry, PlanRevoked) or not copies.get(entry.plan_digest):
             continue
         try:
-            envelope = merge_signatures(copies[entry.plan_digest], REVOCATION_TYPE)
+            envelope = merge_agreements(copies[entry.plan_digest], REVOCATION_TYPE, charter)
             agreed = read_agreement(envelope, REVOCATION_TYPE, charter)
             revocation = Revocation.from_bytes(agreed.payload)
         except (Rejected, SignatureError) as error:

@@ -194,8 +194,10 @@ def both_shares(federation: Federation, delivery: Delivery) -> Message | None:
     listed = Survivors.from_bytes(payload)
     other = tuple(school for school in listed.survivors if school != BAD)
     changed = listed.model_copy(update={"survivors": other})
-    forged = [sign_document(changed, federation.signer(school)) for school in other]
-    return delivery.handed_over(agreement=merged_agreement(forged))
+    signers = {school: federation.signer(school) for school in other}
+    forged = {school: sign_document(changed, signer) for school, signer in signers.items()}
+    keys = {school: signer.public_key for school, signer in signers.items()}
+    return delivery.handed_over(agreement=merged_agreement(forged, keys))
 
 
 def no_agreement(federation: Federation, delivery: Delivery) -> Message | None:

@@ -231,6 +231,15 @@ def test_a_plan_is_accepted_found_and_verified_again(school: School) -> None:
     assert logged(school)[-1] == "plan.accepted"
 
 
+def test_a_plan_accepted_again_keeps_the_signatures_that_it_had(school: School) -> None:
+    school.accept_plan(envelope_of(PLAN, school), CATALOGUE.to_json(), now=NOW)
+    again = sign_plan(PLAN, [school.signer, signer("school-3")])
+    school.accept_plan(again, CATALOGUE.to_json(), now=NOW)
+    kept = school.find_plan(PLAN.digest())
+    assert kept is not None
+    assert kept.signers == (SCHOOL, "school-2", "school-3")
+
+
 def test_what_is_not_accepted(school: School) -> None:
     envelope = envelope_of(PLAN, school)
     stranger = sign_plan(PLAN, [signer("stranger"), signer("school-2")])

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
 
 import pytest
 from support.gate import plan_with, signer
 
-from fedtrace.governance.agreement import add_agreement, read_agreement, require_agreement
+from fedtrace.governance.agreement import (
+    add_agreement,
+    merge_agreements,
+    read_agreement,
+    require_agreement,
+)
 from fedtrace.governance.charter import Aggregator, Charter, LogKey, Member, Person, Role
 from fedtrace.governance.plan import PLAN_TYPE
 from fedtrace.governance.plan_signing import open_plan, sign_plan
 from fedtrace.governance.refusals import RefusalCode, Refused
-from fedtrace.governance.signing import PublicKey, SignatureError
+from fedtrace.governance.signing import PublicKey, SignatureError, valid_signers
 
 PLAN = plan_with()
 PEOPLE: tuple[Role, ...] = ("privacy_officer", "it", "leadership")
@@ -103,6 +110,19 @@ def test_a_signature_is_added_to_the_same_document_only() -> None:
     assert read_agreement(both, PLAN_TYPE, charter()).members == ("school-1",)
     with pytest.raises(SignatureError, match="but another document"):
         add_agreement(first, plan_with({"name": "another"}), signer("school-2.it"))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_copy_with_a_spoilt_signature_undoes_nothing(order: int) -> None:
+    whole = signed("school-1.it", "school-1.privacy_officer", "school-2.it", "stranger")
+    other = json.loads(signed("school-1.it", "school-2.it", "school-2.privacy_officer"))
+    for each in other["signatures"][:2]:
+        each["sig"] = base64.b64encode(bytes(64)).decode()
+    copies = [whole, json.dumps(other).encode()][::order]
+    merged = merge_agreements(copies, PLAN_TYPE, charter())
+    assert read_agreement(merged, PLAN_TYPE, charter()).members == ("school-1", "school-2")
+    keys = {"stranger": public("stranger")}
+    assert valid_signers(merged, PLAN_TYPE, keys).signers == ("stranger",)
 
 
 @pytest.mark.parametrize(

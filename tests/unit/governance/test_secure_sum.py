@@ -1,6 +1,7 @@
 """What a holder is handed of a school's shares: its own piece, and proof that it is signed."""
 
 import base64
+import json
 
 import pytest
 
@@ -9,11 +10,14 @@ from fedtrace.governance.log.merkle import root_of
 from fedtrace.governance.secure_sum import (
     HandedShares,
     SealedShares,
+    Survivors,
+    agreed_survivors,
     handed_shares,
+    merged_agreement,
     open_shares,
     sign_document,
 )
-from fedtrace.governance.signing import generate_key
+from fedtrace.governance.signing import generate_key, key_id
 
 PIECES = tuple(f"piece {number}".encode() * 3 for number in range(6))
 SCHOOL = generate_key()
@@ -53,3 +57,27 @@ def test_all_pieces_together_are_those_that_the_school_signed() -> None:
     for others in (PIECES[:-1], PIECES[::-1], (b"", *PIECES[1:])):
         with pytest.raises(Rejected, match="not those that school-1 signed"):
             SHARES.require_pieces(others)
+
+
+def test_a_school_cannot_undo_what_others_agreed_to() -> None:
+    signers = {f"school-{number}": generate_key() for number in (1, 2, 3)}
+    keys = {school: signer.public_key for school, signer in signers.items()}
+    listed = Survivors(
+        plan_digest="sha256:" + "0" * 64,
+        run_id="run-1",
+        round=1,
+        order_digest=SHARES.order_digest,
+        group_digest=SHARES.group_digest,
+        survivors=tuple(keys),
+    )
+    sent = {school: sign_document(listed, signer) for school, signer in signers.items()}
+    hostile = json.loads(sent["school-3"])
+    spoilt = base64.b64encode(bytes(64)).decode()
+    hostile["signatures"] += [
+        {"keyid": key_id(keys[school]), "sig": spoilt} for school in ("school-1", "school-2")
+    ]
+    hostile["signatures"] += [{"keyid": f"{number:x}", "sig": spoilt} for number in range(3_000)]
+    sent["school-3"] = json.dumps(hostile).encode()
+    merged = merged_agreement(sent, keys)
+    assert len(json.loads(merged)["signatures"]) == 3
+    assert agreed_survivors(merged, keys, threshold=3)[1] == tuple(keys)
