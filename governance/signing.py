@@ -343,6 +343,8 @@ def _parse(envelope: bytes, payload_type: str) -> Envelope:
         parsed = json.loads(envelope)
         if len(parsed["signatures"]) > SIGNATURE_LIMIT:
             raise SignatureError(f"more than {SIGNATURE_LIMIT} signatures in one envelope")
+        if not all(isinstance(each["keyid"], str) for each in parsed["signatures"]):
+            raise SignatureError("a signature in the envelope does not say by which key it is")
         read = Envelope.from_dict(parsed)
     except SignatureError:
         raise

@@ -1,18 +1,28 @@
 // The charter: whose keys count, version by version, and what the logs tell of it.
 
 const CHARTER_TYPE = "application/vnd.fedtrace.charter+json";
-const MOST_SIGNATURES = 4000;
+const [MOST_SIGNATURES, MOST_ENVELOPE, MOST_CHARTER] = [4000, 2097152, 1048576];
+
+// securesystemslib's name of a key: the SHA-256 of its canonical description.
+async function envelopeKeyId(key) {
+  const description = { keytype: "ed25519", keyval: { public: hex(key) }, scheme: "ed25519" };
+  return hex(await sha256(utf8.encode(canonical(description))));
+}
 
 // DSSE v1: what is signed, and whether a key signed it.
 function readEnvelope(bytes, type, check) {
+  if (bytes.length > MOST_ENVELOPE) throw new Failed(check, "it is not what it should be");
   const { payload, payloadType, signatures } = JSON.parse(ascii(bytes));
   if (payloadType !== type || signatures.length > MOST_SIGNATURES) throw new Failed(check, "it is not what it should be");
   const content = base64(payload, check);
   const message = join(utf8.encode(`DSSEv1 ${type.length} ${type} ${content.length} `), content);
-  const blobs = signatures.map(({ sig }) => base64(sig, check)).filter((blob) => blob.length === 64);
+  const blobs = new Map(signatures.map(({ keyid, sig }) => [keyid, base64(sig, check)]));
+  if (blobs.size < signatures.length || ![...blobs.keys()].every((id) => typeof id === "string")) {
+    throw new Failed(check, "it has a signature without a key, or two by one key");
+  }
   const signedBy = async (key) => {
-    for (const blob of blobs) if (await ed25519(key, blob, message)) return true;
-    return false;
+    const blob = blobs.get(await envelopeKeyId(key));
+    return blob?.length === 64 && (await ed25519(key, blob, message));
   };
   return { content, signedBy };
 }
@@ -28,10 +38,60 @@ async function agreeing(signedBy, charter) {
   return agreed;
 }
 
+// Every key of a member with whose it is.
+function keyPlaces({ members }) {
+  return new Map(members.flatMap(({ name, public_key, log_public_key, people }) => [
+    [public_key, `the machine of ${name}`], [log_public_key, `the log of ${name}`],
+    ...people.map((person) => [person.public_key, `a person of ${name}`]),
+  ]));
+}
+
+// What docs/formats/charter.md says of every key; whatever else there is makes it no charter.
+function requireCharter(value) {
+  const must = (holds) => { if (!holds) throw new Error("not a charter"); };
+  const only = (object, ...keys) => must(canonical(Object.keys(object).sort()) === canonical(keys.sort()));
+  const whole = (number, least, most) => must(Number.isInteger(number) && number >= least && number <= most);
+  const text = (string, pattern) => must(typeof string === "string" && pattern.test(string));
+  const name = (string) => text(string, /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
+  const keys = [];
+  const key = (string) => must(keys.push(string) && base64(string, "input").length === 32);
+  const { aggregator, consortium, format, log, members, people_per_member, previous, threshold, version, witness_quorum } = value;
+  only(value, "aggregator", "consortium", "format", "log", "members", "people_per_member", "previous", "threshold",
+    "version", "witness_quorum");
+  only(aggregator, "name", "public_key");
+  only(log, "origin", "public_key");
+  must(format === "fedtrace-charter/1" && Array.isArray(members));
+  [consortium, aggregator.name, ...members.map((member) => member.name)].forEach(name);
+  text(log.origin, /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/);
+  [aggregator.public_key, log.public_key].forEach(key);
+  whole(version, 1, 1000);
+  must((version === 1) === (previous === null));
+  if (previous !== null) text(previous, /^sha256:[0-9a-f]{64}$/);
+  whole(members.length, 1, 1000);
+  whole(threshold, 1, members.length);
+  whole(people_per_member, 1, 10);
+  must(threshold * people_per_member <= MOST_SIGNATURES);
+  if (witness_quorum !== null) whole(witness_quorum, 1, members.length);
+  for (const member of members) {
+    only(member, "log_public_key", "name", "people", "public_key");
+    [member.public_key, member.log_public_key].forEach(key);
+    must(Array.isArray(member.people));
+    const least = member.people.length || people_per_member > 1 ? people_per_member : 0;
+    whole(member.people.length, least, 20);
+    for (const person of member.people) {
+      only(person, "public_key", "role");
+      must(["privacy_officer", "it", "leadership", "legal", "teaching"].includes(person.role));
+      key(person.public_key);
+    }
+  }
+  must(new Set(keys).size === keys.length && new Set(members.map((member) => member.name)).size === members.length);
+}
+
 async function parseCharter(bytes) {
   try {
     const value = JSON.parse(ascii(bytes));
-    if (canonical(value) !== ascii(bytes)) throw new Error("not canonical");
+    if (bytes.length > MOST_CHARTER || canonical(value) !== ascii(bytes)) throw new Error("not canonical");
+    requireCharter(value);
     const members = value.members.map(({ name, public_key, log_public_key, people }) => ({
       name, origin: `${value.consortium}/schools/${name}`, logKey: log_public_key, key: base64(log_public_key, "input"),
       planKeys: (people.length ? people.map((person) => person.public_key) : [public_key]).map((each) => base64(each, "input")),
@@ -42,7 +102,7 @@ async function parseCharter(bytes) {
       quorum: value.witness_quorum || Math.floor((n + Math.floor((n - 1) / 3)) / 2) + 1,
       log: { origin: value.log.origin, key: base64(value.log.public_key, "input") },
       fixed: canonical({ consortium: value.consortium, aggregator: value.aggregator, log: value.log }),
-      digest: `sha256:${hex(await sha256(bytes))}`,
+      places: keyPlaces(value), digest: `sha256:${hex(await sha256(bytes))}`,
     };
   } catch {
     throw new Failed("input", "charter.json is not a charter");
@@ -63,6 +123,11 @@ async function nextVersion(versions, bytes) {
   if (after.fixed !== before.fixed) refuse("changes the consortium, its aggregator or its log");
   for (const { name, logKey } of after.members) {
     if (versions.some((each) => each.members.some((m) => m.name === name && m.logKey !== logKey))) refuse(`changes the key of the log of ${name}`);
+  }
+  for (const each of versions) {
+    for (const [key, place] of each.places) {
+      if ((after.places.get(key) ?? place) !== place) refuse(`gives the key of ${place} to ${after.places.get(key)}`);
+    }
   }
   const agreed = await agreeing(envelope.signedBy, before);
   if (agreed.length < before.threshold || (await agreeing(envelope.signedBy, after)).length < after.threshold) {

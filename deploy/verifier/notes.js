@@ -31,13 +31,14 @@ const sha256 = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-2
 const hex = (bytes) => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
 
 function base64(text, check) {
-  let raw;
+  let [raw, again] = [null, null];
   try {
     raw = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    again = btoa(Array.from(raw, (byte) => String.fromCharCode(byte)).join(""));
   } catch {
     throw new Failed(check, "a line is not base64");
   }
-  if (btoa(String.fromCharCode(...raw)) !== text) {
+  if (again !== text) {
     throw new Failed(check, "a line is base64, but not in its canonical form");
   }
   return raw;

@@ -5,18 +5,24 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.chromium import Page, chromium
-from support.logs import tell_story
+from support.logs import charter_of, key_of, tell_story
+from support.spoiling import copies_spoilt
 from support.tampering import TAMPERINGS
+from support.tampering.charters import SCHOOLS
 
 from fedtrace.deploy.audit import verify_path
 from fedtrace.deploy.proving import export_logs
 from fedtrace.deploy.verifier.page import verifier_page
+from fedtrace.governance.charter import CHARTER_TYPE, Charter
+from fedtrace.governance.charter_history import CharterHistory
+from fedtrace.governance.errors import Rejected
+from fedtrace.governance.signing import KeySigner, SignatureError, sign_envelope
 from fedtrace.privacy.accounting import GaussianEvent, epsilon
 
 BINARY = shutil.which("chromium") or shutil.which("google-chrome")
@@ -92,6 +98,47 @@ def test_the_page_finds_every_tampering_by_the_checks_that_the_program_names(
         if found != (set(each.fails), set(each.warns)):
             other[each.name] = (each.fails, each.warns, found)
     assert other == {}
+
+
+def test_the_page_and_the_program_take_the_same_charters(page: Page) -> None:
+    first = charter_of(SCHOOLS, threshold=2)
+    changes = {"version": 2, "previous": first.digest(), "witness_quorum": 3}
+    keys = [KeySigner(key_of(school)) for school in SCHOOLS]
+    envelope = sign_envelope(first.model_copy(update=changes).to_bytes(), CHARTER_TYPE, keys)
+    founding, history = first.to_bytes(), CharterHistory(versions=(first,))
+    for whole, take, asked, spoilt in (
+        (founding, Charter.from_bytes, "parseCharter(bytes)", 400),
+        (envelope, history.extended, "nextVersion([await parseCharter(first)], bytes)", 200),
+    ):
+        tried = [whole, *copies_spoilt(whole, spoilt)]
+        texts = json.dumps([_base64(each) for each in [founding, *tried]])
+        said = page.evaluate(
+            f"((all) => Promise.all(all.slice(1).map(async (bytes) => {{ const first = all[0]; "
+            f"try {{ await {asked}; return true; }} catch {{ return false; }} }})))"
+            f"({texts}.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))))"
+        )
+        ours = [_takes(take, each) for each in tried]
+        pairs = zip(said, ours, strict=True)
+        assert [tried[at] for at, (page_s, our) in enumerate(pairs) if page_s != our] == []
+        assert said[0]
+        assert said.count(False) > spoilt // 2
+
+
+def _takes(take: Callable[[bytes], object], content: bytes) -> bool:
+    try:
+        take(content)
+    except (Rejected, SignatureError):
+        return False
+    return True
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def test_an_envelope_as_large_as_they_get_is_read(page: Page) -> None:
+    content = _base64(bytes(1_000_000))
+    assert page.evaluate(f"base64('{content}', 'input').length") == 1_000_000
 
 
 def test_an_export_in_tiles_passes_and_a_changed_tile_fails(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,30 @@ def a_next_charter_with_another_aggregator(demo: Path) -> None:
         changed(story, aggregator=other)
 
     retell(demo, steal)
+
+
+def a_next_charter_that_gives_a_members_key_to_another(demo: Path) -> None:
+    def give(story: Story) -> None:
+        *others, last = story.charter.members
+        moved = last.model_copy(
+            update={"name": "school-9", "log_public_key": public(key_of("school-9/log"))}
+        )
+        changed(story, members=(*others, moved))
+
+    retell(demo, give)
+
+
+def a_next_charter_that_nobody_has_to_agree_to(demo: Path) -> None:
+    retell(demo, lambda story: changed(story, threshold=0))
+
+
+def a_next_charters_signatures_under_other_names(demo: Path) -> None:
+    retell(demo, changed)
+    for path in demo.rglob("charters/2.dsse.json"):
+        envelope = json.loads(path.read_bytes())
+        for number, each in enumerate(envelope["signatures"]):
+            each["keyid"] = f"{number:064x}"
+        path.write_text(json.dumps(envelope))
 
 
 def a_version_of_the_charter_left_out(demo: Path) -> None:
@@ -158,6 +183,9 @@ TAMPERINGS: tuple[Tampering, ...] = (
     Tampering(act=a_next_charter_signed_by_strangers, fails=("input",)),
     Tampering(act=a_next_charter_with_another_key_of_a_log, fails=("input",)),
     Tampering(act=a_next_charter_with_another_aggregator, fails=("input",)),
+    Tampering(act=a_next_charter_that_gives_a_members_key_to_another, fails=("input",)),
+    Tampering(act=a_next_charter_that_nobody_has_to_agree_to, fails=("input",)),
+    Tampering(act=a_next_charters_signatures_under_other_names, fails=("input",)),
     Tampering(act=a_version_of_the_charter_left_out, fails=("input",)),
     Tampering(act=the_founding_charter_exchanged, fails=("input",)),
     Tampering(act=the_next_charters_signatures_dropped, fails=("input",)),
