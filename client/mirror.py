@@ -46,6 +46,9 @@ from fedtrace.governance.witnessing import LogView, consortium_policy, school_or
 
 logger = logging.getLogger(__name__)
 
+_NO_CHARTER = "none"
+"""No charter has this digest: a log that leads back to an older version leads nowhere."""
+
 MIRROR_FOLDER, EVIDENCE_FOLDER = "consortium-log", "evidence"
 
 
@@ -275,7 +278,8 @@ class _Knowledge:
     """What the entries say, as far as a decision needs it.
 
     Attributes:
-        charter: digest of its newest version; None where the entries do not tell.
+        charter: digest of its newest version; None where the entries do not tell; `_NO_CHARTER`
+            from where they go back to an older version or leave one out, for good.
         plans: digests of activated plans.
         revoked: of those that were taken back.
         opened: digest of an order -> index of the last entry that tells of it.
@@ -285,6 +289,7 @@ class _Knowledge:
 
     def __init__(self, school: str) -> None:
         self.charter: str | None = None
+        self._charters: set[str] = set()
         self.plans: set[str] = set()
         self.revoked: set[str] = set()
         self.opened: dict[str, int] = {}
@@ -295,7 +300,10 @@ class _Knowledge:
     def take(self, index: int, entry: Entry) -> None:
         """Learn one entry."""
         if isinstance(entry, CharterAdopted | CharterChanged):
-            self.charter = entry.charter_digest
+            before = entry.previous_digest if isinstance(entry, CharterChanged) else None
+            goes_on = before == self.charter and entry.charter_digest not in self._charters
+            self.charter = entry.charter_digest if goes_on else _NO_CHARTER
+            self._charters.add(entry.charter_digest)
         elif isinstance(entry, PlanActivated):
             self.plans.add(entry.plan_digest)
         elif isinstance(entry, PlanRevoked):

@@ -19,6 +19,7 @@ from fedtrace.governance.log.checkpoint import open_checkpoint
 from fedtrace.governance.log.cosignature import Ed25519Cosigner, cosignatures, cosigned
 from fedtrace.governance.log.entries import (
     CharterAdopted,
+    CharterChanged,
     Entry,
     Input,
     PlanActivated,
@@ -210,6 +211,39 @@ def test_an_order_that_the_log_does_not_have(scene: Scene) -> None:
     scene.send(1, 5)
     view = scene.view(witnessed(LINES[:5], "school-2", "school-3"))
     assert view == LogView(plan_activated=True, closed_with=LEFT)
+
+
+NOW_ON = CHARTER.digest()
+NEXT, LAST = digest(b"charter 2"), digest(b"charter 3")
+
+
+def step(before: str, after: str, version: int = 2) -> Entry:
+    return CharterChanged(
+        charter_digest=after, previous_digest=before, version=version, signers=tuple(SCHOOLS)
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "other"),
+    [
+        ([CharterAdopted(charter_digest=NOW_ON)], False),
+        ([CharterAdopted(charter_digest=NEXT)], True),
+        ([CharterAdopted(charter_digest=NEXT), step(NEXT, NOW_ON)], False),
+        ([CharterAdopted(charter_digest=NOW_ON), step(NOW_ON, NEXT)], True),
+        ([CharterAdopted(charter_digest=NOW_ON), step(NOW_ON, NEXT), step(NEXT, NOW_ON)], True),
+        ([CharterAdopted(charter_digest=NEXT), step(LAST, NOW_ON)], True),
+        ([CharterAdopted(charter_digest=NEXT), CharterAdopted(charter_digest=NOW_ON)], True),
+    ],
+    ids=["this", "another", "since", "newer", "led back", "left out", "founded again"],
+)
+def test_a_log_cannot_lead_back_to_the_charter_that_a_school_has(
+    scene: Scene, told: list[Entry], other: bool
+) -> None:
+    lines = encode(told, ORIGIN)
+    scene.send(0, len(lines), lines)
+    assert scene.view(witnessed(lines, *SCHOOLS)).other_charter is other
+    scene.open()
+    assert scene.view(witnessed(lines, *SCHOOLS)).other_charter is other
 
 
 def test_a_school_that_forgot_what_it_answered_was_restored(scene: Scene) -> None:
