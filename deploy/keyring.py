@@ -42,6 +42,10 @@ _SECONDS = 120  # a person may have to touch the token
 _SIGNATURE_BYTES = 64
 
 
+Word = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""What can be a program's name or argument: no operating system takes a NUL."""
+
+
 class External(Document):
     """What a ``.toml`` key file says.
 
@@ -55,7 +59,7 @@ class External(Document):
 
     format: Literal["fedtrace-external-key/1"]
     public_key: PublicKey
-    command: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
+    command: Annotated[tuple[Word, ...], Field(min_length=1, max_length=64)]
 
 
 class CommandSigner:
@@ -87,7 +91,7 @@ class CommandSigner:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
             raise SignerError(
                 f"{program} did not sign (exit code {done.returncode})"
-                + "".join(f": {line[:200]}" for line in said)
+                + "".join(f": {_printable(line[:200])}" for line in said)
             )
         signature = _raw(done.stdout)
         if not is_signature(self._public_key, signature, message):
@@ -145,6 +149,11 @@ def _read(path: Path) -> bytes:
     if len(content) > KEY_FILE_LIMIT_BYTES:
         raise ValueError(f"it has more than {KEY_FILE_LIMIT_BYTES:,} bytes: it is no key")
     return content
+
+
+def _printable(line: str) -> str:
+    """Without what would colour or move the terminal that it is shown on."""
+    return "".join(each if each.isprintable() else "?" for each in line)
 
 
 def _raw(answer: bytes) -> bytes:

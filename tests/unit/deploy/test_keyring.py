@@ -99,6 +99,7 @@ def shell(script: str) -> CommandSigner:
     ("signer", "sentence"),
     [
         (shell("echo no card in the reader >&2; exit 3"), r"exit code 3\): no card in the reader"),
+        (shell(r"printf '\033[31mno card' >&2; exit 1"), r"exit code 1\): \?\[31mno card"),
         (shell("head -c 64 /dev/zero"), "64 bytes that are no signature"),
         (shell("true"), "0 bytes that are no signature"),
         (shell("echo not-base64"), "no signature"),
@@ -124,6 +125,12 @@ def test_a_token_with_another_key(tmp_path: Path) -> None:
     ("name", "content", "sentence"),
     [
         ("key.toml", b'format = "fedtrace-external-key/1"\n', "public_key: missing"),
+        (
+            "key.toml",
+            b'format = "fedtrace-external-key/1"\ncommand = ["a\\u0000b"]\n'
+            b'public_key = "' + base64.b64encode(bytes(32)) + b'"\n',
+            "command",
+        ),
         ("key.toml", b"\xff\xfe", "not TOML"),
         ("key.pem", b"-----BEGIN NOTHING-----", "not a PEM private key"),
         ("key.pem", b"x" * (KEY_FILE_LIMIT_BYTES + 1), "it is no key"),
