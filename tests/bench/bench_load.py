@@ -1,13 +1,8 @@
-"""One real server and many schools: 10, 50 and 200 of them, and a day of schools as they are.
+"""One real server and 10, 50 and 200 schools with a model of a million parameters.
 
 The server is `fedtrace consortium serve` with all its processes; the schools are real nodes over
 TLS that answer as a script says (`support.fleet_schools`). ``LOAD_SCHOOLS="10 50"`` chooses other
-numbers, ``LOAD_SCHOOLS=day`` the day alone, ``LOAD_ROUNDS`` how many rounds, and
-``LOAD_PARAMETERS`` how many parameters the model has.
-
-All schools have a model of a million parameters. On the day there are 24 of them with a small one,
-and an hour takes ten seconds: each is there for ten hours, from its own hour on, and gone for the
-rest. Two of them fetch every order and never answer, two take nine tenths of the deadline.
+numbers, ``LOAD_ROUNDS`` how many rounds, ``LOAD_PARAMETERS`` how many parameters the model has.
 """
 
 from __future__ import annotations
@@ -16,17 +11,15 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from threading import Event, Thread
 
 from support.commands import fedtrace, service, until
-from support.fleet_schools import Answer, FleetSchool, hanging, honest, slow
+from support.fleet_schools import Answer, FleetSchool, honest
 from support.measurement import Measurement, spread
 from support.memory import PeakMemory
 from support.scripted_schools import World, build_world
@@ -38,7 +31,6 @@ from fedtrace.deploy.network.provisioning import provision_node
 PARAMETERS = int(os.environ.get("LOAD_PARAMETERS", "1000000"))
 ROUNDS = int(os.environ.get("LOAD_ROUNDS", "3"))
 DEADLINE_SECONDS = 900
-DAY_ROUNDS, DAY_DEADLINE_SECONDS, HOUR_SECONDS = 20, 12, 10.0
 NAMES = ("superlink", "serverapp", "superexec", "front", "serve")
 
 
@@ -49,10 +41,8 @@ class _Clock:
 
 def run() -> list[Measurement]:
     """Measure each number of schools once: a round is the repetition."""
-    found: list[Measurement] = []
-    for each in os.environ.get("LOAD_SCHOOLS", "10 50 200 day").split():
-        found += _day() if each == "day" else _measure(int(each))
-    return found
+    numbers = [int(each) for each in os.environ.get("LOAD_SCHOOLS", "10 50 200").split()]
+    return [each for number in numbers for each in _measure(number)]
 
 
 def _measure(schools: int) -> list[Measurement]:
@@ -95,59 +85,6 @@ def _measure(schools: int) -> list[Measurement]:
             spread=spread(seconds) if len(seconds) > 1 else 0.0,
         ),
     ]
-
-
-def _day() -> list[Measurement]:
-    """Rounds while schools come and go, hang and dawdle."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
-        world = build_world(
-            Path(folder) / "consortium",
-            schools=24,
-            rounds=DAY_ROUNDS,
-            minimum=4,
-            deadline_seconds=DAY_DEADLINE_SECONDS,
-            noise_multiplier=12.0,
-        )
-        _server, join = _serve(world, running)
-        answers = dict.fromkeys(world.keys, honest(world))
-        answers |= dict.fromkeys(list(world.keys)[5::12], hanging(honest(world)))
-        answers |= dict.fromkeys(
-            list(world.keys)[9::12], slow(honest(world), 0.9 * DAY_DEADLINE_SECONDS)
-        )
-        over = Event()
-        start = time.monotonic()
-        days = [
-            Thread(target=_live, args=(join, name, answer, start + hour * HOUR_SECONDS, over))
-            for hour, (name, answer) in enumerate(answers.items())
-        ]
-        for day in days:
-            day.start()
-            running.callback(day.join)
-        running.callback(over.set)
-        time.sleep(12 * HOUR_SECONDS)  # now there are ten
-        fedtrace("consortium", "start", "pilot", "--home", world.home)
-        progress = world.home / "progress.jsonl"
-        until(lambda: _is_over(progress), seconds=4 * DAY_ROUNDS * DAY_DEADLINE_SECONDS)
-        steps = _steps(progress)
-        seconds = _round_seconds(progress)
-    missed = sum(step["kind"] == "school.missing" for step in steps)
-    return [
-        _once(f"load.day.rounds_of_{DAY_ROUNDS}", len(seconds), "rounds"),
-        _once("load.day.longest_round", max(seconds), "s"),
-        _once("load.day.deadline", DAY_DEADLINE_SECONDS, "s"),
-        _once("load.day.schools_missed_and_named", missed, "times"),
-    ]
-
-
-def _live(join: Join, name: str, answer: Answer, morning: float, over: Event) -> None:
-    """A school that is there for ten hours of each day."""
-    while not over.wait(max(0.0, morning - time.monotonic())):
-        member = join(name, answer)
-        member.start()
-        over.wait(10 * HOUR_SECONDS)
-        member.stop()
-        member.join()
-        morning += 24 * HOUR_SECONDS
 
 
 Join = Callable[[str, Answer], FleetSchool]

@@ -8,7 +8,6 @@ and nothing is trained: what is measured is the server.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -52,26 +51,6 @@ def honest(world: World) -> Answer:
         return {ASKED: b"yes"}
 
     return answer
-
-
-def hanging(answer: Answer) -> Answer:
-    """A school that says that it is there and takes orders, and then nothing more."""
-
-    def says(school: str, request: Request) -> Reply | None:
-        return None if "order" in request else answer(school, request)
-
-    return says
-
-
-def slow(answer: Answer, seconds: float) -> Answer:
-    """A school that thinks about an order for so long."""
-
-    def says(school: str, request: Request) -> Reply | None:
-        if "order" in request:
-            time.sleep(seconds)
-        return answer(school, request)
-
-    return says
 
 
 class FleetSchool:
