@@ -78,6 +78,11 @@ class FleetSchool:
         """Connect, in a thread of its own."""
         self._thread.start()
 
+    @property
+    def gone(self) -> bool:
+        """Whether it went away without being told to, as a process that crashed."""
+        return not self._ending.is_set() and not self._thread.is_alive()
+
     def stop(self) -> None:
         """Go away after the answer that is being given."""
         self._ending.set()
