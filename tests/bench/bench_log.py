@@ -21,7 +21,7 @@ from fedtrace.governance.log.verify import exit_code, verify_log
 ORIGIN = "county/log"
 BATCH = 100
 BATCHES = 20
-ENTRIES = 100_000
+ENTRIES, MILLION = 100_000, 1_000_000
 PROOFS = 2_000
 REPETITIONS = 5
 
@@ -33,7 +33,14 @@ GOAL_PROOF_MS = 5.0
 def run() -> list[Measurement]:
     """Appends go to the disk that holds the temporary folder; the rest runs on one core."""
     lines = encode(_entries(ENTRIES), ORIGIN)
-    return [_appends(1), _appends(BATCH), _verification(lines), _reopening(lines), _proofs(lines)]
+    return [
+        _appends(1),
+        _appends(BATCH),
+        _verification(lines),
+        _verification(encode(_entries(MILLION), ORIGIN)),
+        _reopening(lines),
+        _proofs(lines),
+    ]
 
 
 def _entries(count: int) -> list[Entry]:
