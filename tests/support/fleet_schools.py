@@ -31,6 +31,7 @@ from flwr.supernode.fleet_http_connection import http_request_response
 from support.scripted_schools import World, honest_reply
 
 from fedtrace.client.app import reply_with, request_in
+from fedtrace.deploy.network.supernode import repair
 from fedtrace.server.ports import Reply, Request
 from fedtrace.server.readiness import ASKED
 
@@ -73,6 +74,7 @@ class FleetSchool:
         self._ending = threading.Event()
         self.connected = threading.Event()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        repair()
 
     def start(self) -> None:
         """Connect, in a thread of its own."""
