@@ -36,6 +36,7 @@ from fedtrace.client.store import SchoolStore
 from fedtrace.client.vault import Vault
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.charter_history import CHARTER_FILE, CharterHistory, read_charters
+from fedtrace.governance.document import reason_of
 from fedtrace.governance.errors import Corrupt, PolicyError, Rejected
 from fedtrace.governance.facts import Rules
 from fedtrace.governance.ledger import may_move_the_year
@@ -297,7 +298,7 @@ def _read_settings(path: Path) -> SchoolSettings:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise PolicyError(f"{path.name}: {where}: {first['msg']}") from error
+        raise PolicyError(f"{path.name}: {where}: {reason_of(first)}") from error
 
 
 def _require_member(charter: Charter, policy: SchoolPolicy, keys: SchoolKeys) -> None:

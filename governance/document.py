@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from fedtrace.governance.canonical import canonical, digest
 from fedtrace.governance.errors import Rejected
@@ -90,8 +91,14 @@ def _first_problem(cls: type[Document], error: Exception) -> str:
         if newer is not None:
             return newer
     first = problems[0]
-    where = ".".join(str(part) for part in first["loc"])[:100] or "the whole"
-    return f"the {_spoken(cls)} is not well formed at {where}: {first['msg'][:200]}"
+    where = ".".join(str(part) for part in first["loc"])[:100]
+    place = f" at {where}" if where else ""
+    return f"the {_spoken(cls)} is not well formed{place}: {reason_of(first)[:200]}"
+
+
+def reason_of(problem: ErrorDetails) -> str:
+    """What a validator said, without what pydantic writes before it."""
+    return problem["msg"].removeprefix("Value error, ")
 
 
 def _newer_version(cls: type[Document], named: object) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from fedtrace.governance.document import Document
+from fedtrace.governance.document import Document, reason_of
 from fedtrace.governance.errors import PolicyError
 
 _Document = TypeVar("_Document", bound=Document)
@@ -69,7 +69,10 @@ def _sentence(problem: ErrorDetails, document: type[BaseModel]) -> str:
         return f"{path}: unknown key{_nearest(str(location[-1]), document, location[:-1])}"
     if problem["type"] == "missing":
         return f"{path}: missing"
-    reason = problem["msg"][:1].lower() + problem["msg"][1:]
+    reason = reason_of(problem)
+    if not location:  # what came is all of it
+        return f"{path}: {reason}"
+    reason = reason[:1].lower() + reason[1:]
     return f"{path}: {_shown(problem['input'])} is not allowed: {reason}"
 
 

@@ -24,6 +24,7 @@ from fedtrace.client.ingest.mapping import Mapping
 from fedtrace.client.ingest.report import Rejections
 from fedtrace.client.ingest.table import open_table
 from fedtrace.governance.canonical import canonical, digest
+from fedtrace.governance.document import reason_of
 
 MAX_SKILLS = 100_000
 MAX_NAME_LENGTH = 200
@@ -111,4 +112,4 @@ def load_catalogue(content: bytes) -> Catalogue:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ValueError(f"not a catalogue of skills: {where}: {first['msg']}") from error
+        raise ValueError(f"not a catalogue of skills: {where}: {reason_of(first)}") from error

@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedtrace.governance.document import reason_of
+
 Role = Literal["student", "skill", "correct", "order"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -120,7 +122,7 @@ def load_mapping(text: str) -> Mapping:
         raise ValueError(f"the mapping is not TOML: {error}") from error
     except ValidationError as error:
         found = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'mapping'}: {item['msg']}"
+            f"{'.'.join(map(str, item['loc'])) or 'mapping'}: {reason_of(item)}"
             for item in error.errors()
         )
         raise ValueError(f"the mapping does not hold: {found}") from error

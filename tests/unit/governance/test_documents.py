@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +17,7 @@ from support.gate import (
 )
 
 from fedtrace.governance.agreement import add_agreement
+from fedtrace.governance.canonical import canonical
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.document import Document
 from fedtrace.governance.errors import PolicyError, Rejected
@@ -239,3 +241,15 @@ def test_a_charter_gives_every_key_one_role(changes: dict[str, object], sentence
     values = charter().model_dump() | changes
     with pytest.raises(ValueError, match=sentence):
         Charter(**values)
+
+
+def test_a_rule_over_the_whole_document_is_told_as_it_is() -> None:
+    """From the bytes that a verifier reads, and from the text that a person wrote."""
+    written = canonical(json.loads(charter().to_bytes()) | {"threshold": 4})
+    with pytest.raises(Rejected) as rejected:
+        Charter.from_bytes(written)
+    assert rejected.value.sentence == (
+        "the charter is not well formed: the threshold is 4, there are 3 members"
+    )
+    with pytest.raises(PolicyError, match="is not allowed: named twice: school-1"):
+        load_toml(PLAN_TOML.replace('"school-3"]', '"school-1"]'))
