@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -32,6 +32,7 @@ _PRAGMAS = (
     "secure_delete=ON",  # zeroes what is deleted inside the file; the journal still needs emptying
     "temp_store=MEMORY",  # VACUUM must not leave a copy in the system's temporary folder
 )
+_FILES = "PRAGMA database_list"  # number, schema, path
 _NOTHING_ATTACHED: Mapping[str, Path] = MappingProxyType({})
 
 
@@ -81,6 +82,44 @@ def open_database(path: Path, *, attached: Mapping[str, Path] = _NOTHING_ATTACHE
         engine.dispose()
         raise
     return engine
+
+
+def bring_up_to_date(
+    engine: Engine, metadata: MetaData, *, version: int, schemas: Sequence[str] = ("main",)
+) -> None:
+    """Make the tables that are not there, in one transaction.
+
+    A file says in its header (``PRAGMA user_version``) which version of the tables it has; 0 is
+    a new file, or one from before versions were written, whose tables are those of version 1.
+
+    Args:
+        engine: of `open_database`.
+        metadata: the tables.
+        version: of the tables that this code reads and writes.
+        schemas: the files, by the names under which they are attached.
+
+    Raises:
+        Corrupt: a file was made by a newer program; nothing was changed, the engine is closed.
+        OSError: it cannot be written.
+    """
+    try:
+        with writing(engine) as connection:
+            files = {row[1]: Path(row[2]).name for row in connection.exec_driver_sql(_FILES)}
+            found = {schema: _version(connection, schema) for schema in schemas}
+            for schema, number in found.items():
+                if number > version:
+                    raise Corrupt(
+                        f"{files[schema]} has version {number}, this program knows versions up to "
+                        f"{version}: start the newer program, or restore the backup made before "
+                        "the upgrade"
+                    )
+            metadata.create_all(connection)
+            for schema, number in found.items():
+                if number != version:
+                    connection.exec_driver_sql(f"PRAGMA {schema}.user_version = {version:d}")
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 @contextmanager
@@ -135,6 +174,10 @@ def to_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("a moment needs a time zone")
     return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _version(connection: Connection, schema: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {schema}.user_version").scalar_one())
 
 
 def _require_intact(engine: Engine, schemas: tuple[str, ...]) -> None:

@@ -31,10 +31,13 @@ from sqlalchemy import (
     update,
 )
 
-from fedtrace.client.sqlite import open_database, reading, to_utc, writing
+from fedtrace.client.sqlite import bring_up_to_date, open_database, reading, to_utc, writing
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.facts import AnsweredRound
 from fedtrace.governance.ledger import LedgerEntry, PrivacyEvent
+
+VERSION = 1
+"""Of the tables below."""
 
 _metadata = MetaData()
 
@@ -120,13 +123,12 @@ class SchoolStore:
         path: the database file; created when it is not there.
 
     Raises:
-        Corrupt: the file is not an intact database.
+        Corrupt: the file is not an intact database, or a newer program made it.
     """
 
     def __init__(self, path: Path) -> None:
         self._engine = open_database(path)
-        with writing(self._engine) as connection:
-            _metadata.create_all(connection)
+        bring_up_to_date(self._engine, _metadata, version=VERSION)
 
     def close(self) -> None:
         """Let the file go."""

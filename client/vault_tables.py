@@ -20,7 +20,10 @@ from sqlalchemy import (
 )
 
 from fedtrace.client.sealing import Sealer
-from fedtrace.client.sqlite import drop_deleted_pages, open_database, writing
+from fedtrace.client.sqlite import bring_up_to_date, drop_deleted_pages, open_database
+
+VERSION = 1
+"""Of the tables below."""
 
 metadata = MetaData()
 
@@ -113,15 +116,14 @@ def open_files(directory: Path, school_key: bytes) -> VaultFiles:
     """Open ``students.db`` and ``keys.db``, making what is not there.
 
     Raises:
-        Corrupt: a file is not an intact database.
+        Corrupt: a file is not an intact database, or a newer program made it.
         ValueError: the key has another length.
         OSError: the folder cannot be written.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     sealer = Sealer(school_key)
     engine = open_database(directory / "students.db", attached={"keys": directory / "keys.db"})
-    with writing(engine) as connection:
-        metadata.create_all(connection)
+    bring_up_to_date(engine, metadata, version=VERSION, schemas=("main", "keys"))
     return VaultFiles(directory=directory, engine=engine, sealer=sealer)
 
 

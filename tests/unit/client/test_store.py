@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,6 +160,38 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "school.db").write_bytes(b"this is a letter to the school board" * 100)
     with pytest.raises(Corrupt, match=r"school\.db is not an intact database"):
         SchoolStore(tmp_path / "school.db")
+
+
+def test_a_database_of_a_newer_program_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "school.db"
+    SchoolStore(path).close()
+    version(path, 2)
+    before = path.read_bytes()
+    with pytest.raises(
+        Corrupt, match=r"school\.db has version 2, this program knows versions up to 1"
+    ):
+        SchoolStore(path)
+    assert path.read_bytes() == before
+
+
+def test_a_database_from_before_versions_is_given_one(tmp_path: Path) -> None:
+    path = tmp_path / "school.db"
+    store = SchoolStore(path)
+    reserve(store)
+    store.close()
+    version(path, 0)
+    store = SchoolStore(path)
+    assert len(store.ledger()) == 1
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def version(path: Path, number: int) -> None:
+    """As another release of the program would have left it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def test_a_damaged_ledger_stops_everything(store: SchoolStore, tmp_path: Path) -> None:

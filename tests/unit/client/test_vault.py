@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -397,3 +398,11 @@ def test_nobody_under_a_hold_is_used(vault: Vault) -> None:
     assert cohort_by(vault, "school_official") == {one, two}
     with pytest.raises(ValueError, match="no hold of this name"):
         vault.holds.lift(hold.request)
+
+
+@pytest.mark.parametrize("name", ["students.db", "keys.db"])
+def test_a_file_of_a_newer_program_is_not_opened(vault: Vault, tmp_path: Path, name: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "vault" / name)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    with pytest.raises(Corrupt, match=f"{name} has version 2, this program knows versions up to 1"):
+        Vault(tmp_path / "vault", KEY)
