@@ -7,7 +7,7 @@ RUN = OMP_NUM_THREADS=1
 
 demo: venv ; $(BIN)/fedtrace demo
 test: venv ; $(RUN) $(BIN)/python -m pytest -q -n 2
-test-system: venv ; $(RUN) $(BIN)/python -m pytest -q -m system
+test-system: venv ; $(RUN) FEDTRACE_THOROUGH=1 $(BIN)/python -m pytest -q -m "system or thorough"
 check: venv ; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && PYTHONPATH=tests $(BIN)/python -m supply.advisories
 bench: venv ; $(RUN) PYTHONPATH=tests $(BIN)/python -m bench $(ONLY)
 lock: venv ; PYTHONPATH=tests $(BIN)/python -m supply.lock

@@ -9,6 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from fedtrace.deploy.network.ports import require_free
 
+_LOOK_SECONDS = 0.05
+"""How soon it notices that the block has ended."""
+
 
 @contextmanager
 def answering(
@@ -27,7 +30,7 @@ def answering(
     """
     require_free(port, what, host=host)
     with ThreadingHTTPServer((host, port), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(_LOOK_SECONDS,), daemon=True).start()
         try:
             yield
         finally:

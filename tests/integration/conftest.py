@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.federation import Federation, build_federation
-
-from fedtrace.deploy.workspace import Workspace
+from support.federation import Federation, build_federation, copy_of
 
 MEMORY = Path("/dev/shm")
 """Homes wait for the disk at every step; here nothing has to survive a power cut."""
@@ -34,7 +31,5 @@ def template(folder: Path) -> Federation:
 @pytest.fixture
 def federation(template: Federation, folder: Path) -> Iterator[Federation]:
     """A copy of it that a test may spoil."""
-    root = folder / "workspace"
-    shutil.copytree(template.workspace.root, root)
-    yield Federation(workspace=Workspace(root=root, schools=template.schools), plans=template.plans)
-    shutil.rmtree(root)
+    with copy_of(template, folder / "workspace") as copied:
+        yield copied

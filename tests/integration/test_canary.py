@@ -49,6 +49,7 @@ def shapes(text: str) -> Iterator[bytes]:
     yield from (raw[::-1], text.encode("utf-16-le"))
 
 
+@pytest.mark.system
 def test_markers_of_students_are_nowhere_after_a_whole_job(
     federation: Federation, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -81,6 +81,7 @@ def lives(federation: Federation, write: int) -> tuple[int, JobOutcome]:
 
 
 @pytest.mark.parametrize("write", [10, 13])
+@pytest.mark.system
 def test_an_aggregator_that_keeps_dying_ends_the_job_and_no_school_pays_twice(
     write: int, federation: Federation
 ) -> None:

@@ -227,7 +227,13 @@ JOBS: dict[str, tuple[Row, Row, Row]] = {
 """A job each, in which the school is struck by another fault in every round."""
 
 
-@pytest.mark.parametrize("rows", JOBS.values(), ids=JOBS.keys())
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(rows, id=name, marks=() if "hostile" in name else pytest.mark.system)
+        for name, rows in JOBS.items()
+    ],
+)
 def test_faults_name_the_guilty_and_cost_nobody_else(
     rows: tuple[Row, Row, Row], federation: Federation
 ) -> None:

@@ -105,6 +105,7 @@ def put_back(home: Path, backup: Path, kind: str, newer_log: Path | None = None)
     restore(backup, home, kind, passphrase=PASSPHRASE, newer_log=newer_log)  # type: ignore[arg-type]
 
 
+@pytest.mark.system
 def test_a_backup_of_a_running_consortium_goes_on_where_it_was(
     federation: Federation, backups: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_server_restored_from_an_older_backup_is_refused_until_a_person_decide
 
 
 @pytest.mark.parametrize("opened_before", [True, False], ids=["in round 2", "before round 1"])
+@pytest.mark.system
 def test_a_job_that_the_database_lost_is_given_up_and_never_asked_for_twice(
     federation: Federation, backups: Path, opened_before: bool
 ) -> None:
@@ -194,6 +196,7 @@ def test_a_job_that_the_database_lost_is_given_up_and_never_asked_for_twice(
     check_consortium(federation.workspace, warnings=["updates.received"] * 3)
 
 
+@pytest.mark.system
 def test_a_restored_server_waits_for_a_quorum_of_witnesses(
     federation: Federation, backups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +222,7 @@ def test_a_restored_server_waits_for_a_quorum_of_witnesses(
     assert is_unconfirmed(home)
 
 
+@pytest.mark.system
 def test_a_log_that_is_older_or_anothers_is_not_brought(
     federation: Federation, backups: Path
 ) -> None:
@@ -291,6 +295,7 @@ def test_a_home_that_runs_in_two_places_pays_only_once(
     assert not any("order was refused" in each for each in later)
 
 
+@pytest.mark.system
 def test_a_school_that_forgot_what_it_paid_refuses_also_by_its_own_log(
     federation: Federation, backups: Path
 ) -> None:
@@ -345,6 +350,7 @@ def test_a_restore_undoes_no_erasure(federation: Federation, backups: Path) -> N
         assert opened.vault.token_of(student) is None
 
 
+@pytest.mark.system
 def test_a_backup_without_keys_says_what_to_bring_back(
     federation: Federation, backups: Path
 ) -> None:
@@ -382,6 +388,7 @@ def test_a_backup_without_keys_says_what_to_bring_back(
         take_backup(home, "school", backups / "c", passphrase=None, now=datetime.now(UTC))
 
 
+@pytest.mark.system
 def test_every_backup_beside_a_writer_is_of_one_moment(
     federation: Federation, backups: Path
 ) -> None:

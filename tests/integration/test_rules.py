@@ -57,6 +57,7 @@ def test_a_smaller_budget_of_one_school_refuses_before_anything_is_spent(
     check_consortium(federation.workspace)
 
 
+@pytest.mark.system
 def test_the_student_year_cannot_be_moved_away_from_what_was_spent(
     federation: Federation,
 ) -> None:
@@ -129,6 +130,7 @@ def students_of(federation: Federation, school: str) -> tuple[str, ...]:
         )
 
 
+@pytest.mark.system
 def test_an_expired_plan_is_refused_by_all_and_spends_nothing(federation: Federation) -> None:
     outcome = federation.run(clock=LaterClock(SystemClock(), ahead=timedelta(days=31)))
     assert outcome.reason == "quorum_not_reached"

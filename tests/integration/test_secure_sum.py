@@ -7,7 +7,9 @@ refusal stands in the school's log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 from flwr.app import Message
 from safetensors.numpy import load
 from support.consistency import check_consortium, logged
-from support.federation import Delivery, Fault, Federation, Wire, parts_of
+from support.federation import Delivery, Fault, Federation, Wire, copy_of, parts_of
 
 from fedtrace.governance.log.entries import (
     OrderRefused,
@@ -39,6 +41,7 @@ from fedtrace.governance.signing import generate_key, unverified_payload
 from fedtrace.privacy.discrete import NoiseShare
 from fedtrace.privacy.randomness import RandomSource
 from fedtrace.privacy.secure_sum import protocol
+from fedtrace.server.outcome import JobOutcome
 
 BAD, OTHER = "school-2", "school-1"
 
@@ -73,6 +76,7 @@ def test_a_whole_job(federation: Federation) -> None:
     check_consortium(federation.workspace)
 
 
+@pytest.mark.system
 def test_what_is_unmasked_is_the_sum_of_what_was_masked(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +108,12 @@ def silent_at(stage: str) -> Fault:
 
 @pytest.mark.parametrize(
     ("stage", "number", "summed"),
-    [("keys", 1, 2), ("contribute", 2, 2), ("agree", 2, 3), ("reveal", 2, 3)],
+    [
+        pytest.param("keys", 1, 2, marks=pytest.mark.system),
+        ("contribute", 2, 2),
+        pytest.param("agree", 2, 3, marks=pytest.mark.system),
+        ("reveal", 2, 3),
+    ],
 )
 def test_a_school_lost_at_any_stage_costs_at_most_itself(
     federation: Federation, stage: str, number: int, summed: int
@@ -143,12 +152,29 @@ def test_a_round_that_cannot_be_unmasked_is_asked_again_from_all(federation: Fed
 @pytest.mark.parametrize(
     ("change", "check"),
     [
-        (lambda parts: {k: v for k, v in parts.items() if k != "sealed"}, "A02"),
-        (lambda parts: {**parts, "sealed": parts["sealed"][:-1]}, "A02"),
-        (lambda parts: {**parts, "sealed": b"\x00" + parts["sealed"][1:]}, "A08"),
-        (lambda parts: {**parts, "sealed": parts["sealed"][:-1] + b"\x00"}, "A08"),
+        pytest.param(
+            lambda parts: {name: part for name, part in parts.items() if name != "sealed"},
+            "A02",
+            id="without shares",
+        ),
+        pytest.param(
+            lambda parts: {**parts, "sealed": parts["sealed"][:-1]},
+            "A02",
+            id="cut short",
+            marks=pytest.mark.system,
+        ),
+        pytest.param(
+            lambda parts: {**parts, "sealed": b"\x00" + parts["sealed"][1:]},
+            "A08",
+            id="other commitments",
+            marks=pytest.mark.system,
+        ),
+        pytest.param(
+            lambda parts: {**parts, "sealed": parts["sealed"][:-1] + b"\x00"},
+            "A08",
+            id="another share",
+        ),
     ],
-    ids=["without shares", "cut short", "other commitments", "another share"],
 )
 def test_shares_that_are_not_those_that_a_school_signed_leave_it_out(
     federation: Federation, change: Callable[[dict[str, bytes]], dict[str, bytes]], check: str
@@ -172,6 +198,18 @@ def test_shares_that_are_not_those_that_a_school_signed_leave_it_out(
 
 Attack = Callable[[Federation, Delivery], Message | None]
 """What the server asks for beside the protocol; None where this message is not the place."""
+
+Refusal = tuple[str, str]
+"""Code and clause."""
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """A job under attack, and what the school said, in order."""
+
+    federation: Federation
+    outcome: JobOutcome
+    said: list[tuple[Attack, Refusal]]
 
 
 def two_lists(federation: Federation, delivery: Delivery) -> Message | None:
@@ -303,48 +341,62 @@ def unknown_stage(federation: Federation, delivery: Delivery) -> Message | None:
     return delivery.handed_over(stage=b"modulus-2") if stage_of(delivery) == "agree" else None
 
 
-@pytest.mark.parametrize(
-    ("attack", "code", "clause"),
-    [
-        (two_lists, "R22", "secure_sum.survivors"),
-        (both_shares, "R22", "secure_sum.survivors"),
-        (no_agreement, "R22", "secure_sum.survivors"),
-        (small_list, "R13", "plan.schools.minimum_per_round"),
-        (list_without_the_school, "R22", "secure_sum.survivors"),
-        (list_of_another_group, "R22", "secure_sum.group"),
-        (own_keys, "R22", "secure_sum.keys"),
-        (small_group, "R13", "plan.schools.minimum_per_round"),
-        (no_group, "R13", "plan.schools.minimum_per_round"),
-        (keys_of_another_run, "R22", "secure_sum.keys"),
-        (strangers_shares, "R22", "secure_sum.shares"),
-        (exchanged_pieces, "R22", "secure_sum.shares"),
-        (unknown_stage, "R14", "order.kind"),
-    ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
-)
-def test_a_hostile_server_is_refused_and_logged(
-    federation: Federation, attack: Attack, code: str, clause: str
-) -> None:
-    answers: list[Message] = []
+ATTACKS: dict[Attack, Refusal] = {
+    small_list: ("R13", "plan.schools.minimum_per_round"),
+    list_without_the_school: ("R22", "secure_sum.survivors"),
+    list_of_another_group: ("R22", "secure_sum.group"),
+    own_keys: ("R22", "secure_sum.keys"),
+    small_group: ("R13", "plan.schools.minimum_per_round"),
+    no_group: ("R13", "plan.schools.minimum_per_round"),
+    keys_of_another_run: ("R22", "secure_sum.keys"),
+    strangers_shares: ("R22", "secure_sum.shares"),
+    exchanged_pieces: ("R22", "secure_sum.shares"),
+    no_agreement: ("R22", "secure_sum.survivors"),
+    unknown_stage: ("R14", "order.kind"),
+    # These two have the real order answered first.
+    two_lists: ("R22", "secure_sum.survivors"),
+    both_shares: ("R22", "secure_sum.survivors"),
+}
+"""What is asked, in this order within a message of the round -> how it is refused."""
 
-    def attacked(delivery: Delivery) -> Iterable[Message]:
-        answer = attack(federation, delivery)
-        if answer is not None:
-            answers.append(answer)
-        return [delivery.handed_over()]
 
-    outcome = federation.run("distributed", wire=Wire(federation, faults={(OTHER, 2): attacked}))
-    assert answers
-    for answer in answers:
-        parts = parts_of(answer)
-        assert set(parts) == {"refusal"}
-        notice = RefusalNotice.from_bytes(unverified_payload(parts["refusal"], REFUSAL_TYPE))
-        assert (str(notice.code), notice.clause) == (code, clause)
-    refusals = [e for e in logged(federation.home(OTHER)) if isinstance(e, OrderRefused)]
-    assert [(str(e.code), e.clause) for e in refusals] == [(code, clause)] * len(answers)
-    assert outcome.reason == "completed"
-    assert [len(each.answered) for each in outcome.rounds] == [3, 3, 3]
-    check_consortium(federation.workspace)
+@pytest.fixture(scope="module")
+def attacked(template: Federation, folder: Path) -> Iterator[Attacked]:
+    """One job in whose second round a school meets every attack before the real message."""
+    said: list[tuple[Attack, Refusal]] = []
+    with copy_of(template, folder / "attacked") as federation:
+
+        def attack_first(delivery: Delivery) -> Iterable[Message]:
+            for attack in ATTACKS:
+                answer = attack(federation, delivery)
+                if answer is not None:
+                    said.append((attack, _refusal_in(answer)))
+            return [delivery.handed_over()]
+
+        wire = Wire(federation, faults={(OTHER, 2): attack_first})
+        outcome = federation.run("distributed", wire=wire)
+        yield Attacked(federation, outcome, said)
+
+
+def _refusal_in(answer: Message) -> Refusal:
+    parts = parts_of(answer)
+    assert set(parts) == {"refusal"}
+    notice = RefusalNotice.from_bytes(unverified_payload(parts["refusal"], REFUSAL_TYPE))
+    return str(notice.code), notice.clause
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_a_hostile_server_is_refused(attacked: Attacked, attack: Attack) -> None:
+    assert {refusal for each, refusal in attacked.said if each is attack} == {ATTACKS[attack]}
+
+
+def test_every_refusal_is_logged_and_the_round_goes_on(attacked: Attacked) -> None:
+    entries = logged(attacked.federation.home(OTHER))
+    refusals = [(str(e.code), e.clause) for e in entries if isinstance(e, OrderRefused)]
+    assert refusals == [refusal for _, refusal in attacked.said]
+    assert attacked.outcome.reason == "completed"
+    assert [len(each.answered) for each in attacked.outcome.rounds] == [3, 3, 3]
+    check_consortium(attacked.federation.workspace)
 
 
 def test_an_earlier_round_is_never_unmasked_again(federation: Federation) -> None:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import hypothesis.strategies as st
-from hypothesis import given, settings
+from hypothesis import given
 from support.exports import (
     ANSWERS,
     STEPS,
@@ -20,6 +20,7 @@ from support.exports import (
     statements,
     zipped,
 )
+from support.thoroughness import examples
 
 from fedtrace.client.ingest.caliper import Caliper
 from fedtrace.client.ingest.datashop import DataShop
@@ -69,7 +70,7 @@ def refusal_of(content: bytes, layout: Layout | None) -> type[Exception] | None:
 
 
 @given(cells=st.lists(CELLS, min_size=8, max_size=8), drop=st.booleans())
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_personal_columns_of_datashop_change_nothing(cells: list[str], drop: bool) -> None:
     table = [line.split("\t") for line in STEPS.splitlines()]
     for number, row in enumerate(table[1:]):
@@ -84,7 +85,7 @@ def test_personal_columns_of_datashop_change_nothing(cells: list[str], drop: boo
 
 
 @given(cells=st.lists(CELLS, min_size=4, max_size=4), drop=st.booleans())
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_personal_columns_of_oneroster_change_nothing(cells: list[str], drop: bool) -> None:
     files = oneroster_files()
     head, *rows = files["results.csv"].splitlines()
@@ -101,7 +102,7 @@ def test_personal_columns_of_oneroster_change_nothing(cells: list[str], drop: bo
 
 
 @given(more=st.dictionaries(CELLS.map("x-".__add__), JSON, max_size=3), name=JSON, array=...)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_personal_members_of_events_change_nothing(
     more: dict[str, object], name: object, array: bool
 ) -> None:
@@ -121,13 +122,13 @@ def test_personal_members_of_events_change_nothing(
 
 
 @given(content=st.binary(max_size=300), layout=st.sampled_from(LAYOUTS))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_any_bytes_are_accounted_for_or_refused(content: bytes, layout: Layout) -> None:
     assert refusal_of(content, layout) in (None, ValueError)
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_damage_anywhere_is_accounted_for_or_refused(data: st.DataObject) -> None:
     content = bytearray(data.draw(st.sampled_from(FILES)))
     for _ in range(data.draw(st.integers(1, 4))):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.gate import (
     MODEL_DIGEST,
@@ -23,6 +23,7 @@ from support.gate import (
     plan_with,
     policy_with,
 )
+from support.thoroughness import examples
 
 from fedtrace.governance.facts import Allowed, AnsweredRound, Denied, Repeat
 from fedtrace.governance.ledger import LedgerEntry, round_event, would_exceed
@@ -87,7 +88,7 @@ answered_rounds = st.none() | st.builds(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(
     deviations=st.lists(st.sampled_from(DEVIATIONS), max_size=2),
     round_number=st.integers(2, 22) | st.just(1),
@@ -184,7 +185,7 @@ def test_nothing_outside_plan_and_policy_is_ever_allowed(
     assert total <= min(plan.privacy.epsilon_student_year, policy.privacy.max_epsilon_student_year)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(round_number=st.integers(2, 20), last=st.integers(1, 22), stored=st.booleans())
 def test_only_the_very_same_order_is_repeated(round_number: int, last: int, stored: bool) -> None:
     changes = {

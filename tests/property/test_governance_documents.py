@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.gate import charter, order_for, plan_with, policy_with, signer
+from support.thoroughness import examples
 
 from fedtrace.governance.canonical import canonical
 from fedtrace.governance.decision import admit
@@ -48,7 +49,7 @@ orders = st.builds(
 )
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(json_objects)
 def test_canonical_json_round_trips(value: dict[str, Any]) -> None:
     encoded = canonical(value)
@@ -57,19 +58,19 @@ def test_canonical_json_round_trips(value: dict[str, Any]) -> None:
     assert canonical(again) == encoded
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(json_objects)
 def test_canonical_json_is_that_of_the_reference_encoder(value: dict[str, Any]) -> None:
     assert canonical(value) == rfc8785.dumps(value)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(json_objects)
 def test_canonical_json_does_not_know_the_order_of_keys(value: dict[str, Any]) -> None:
     assert canonical(dict(reversed(value.items()))) == canonical(value)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(orders)
 def test_every_order_survives_its_bytes(order: RoundOrder) -> None:
     again = RoundOrder.from_bytes(order.to_bytes())
@@ -77,27 +78,27 @@ def test_every_order_survives_its_bytes(order: RoundOrder) -> None:
     assert again.to_bytes() == order.to_bytes()
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(junk)
 def test_any_bytes_are_a_plan_or_rejected(payload: bytes) -> None:
     with pytest.raises(Rejected):
         Plan.from_bytes(payload)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.text(max_size=200))
 def test_any_text_is_a_plan_or_a_policy_error(text: str) -> None:
     with pytest.raises(PolicyError):
         load_toml(text)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(junk)
 def test_any_bytes_are_denied(envelope: bytes) -> None:
     assert admit(envelope, RULES) == Denied.by(RefusalCode.R09)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(junk)
 def test_any_signed_bytes_are_denied(payload: bytes) -> None:
     envelope = sign_envelope(
@@ -106,7 +107,7 @@ def test_any_signed_bytes_are_denied(payload: bytes) -> None:
     assert admit(envelope, RULES) == Denied.by(RefusalCode.R14)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(data=st.data())
 def test_an_envelope_with_one_byte_changed_never_yields_another_order(data: st.DataObject) -> None:
     order = order_for(plan_with())
@@ -117,7 +118,7 @@ def test_an_envelope_with_one_byte_changed_never_yields_another_order(data: st.D
     assert isinstance(admitted, Denied) or admitted.order == order
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     signed_by=st.lists(st.sampled_from("abcde"), max_size=6),
     known=st.sets(st.sampled_from("abcde"), min_size=1),

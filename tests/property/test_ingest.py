@@ -11,7 +11,8 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
+from support.thoroughness import examples
 
 from fedtrace.client.ingest.catalogue import Catalogue
 from fedtrace.client.ingest.lines import MAX_LINE_BYTES
@@ -65,7 +66,7 @@ def content_of(result: Imported) -> list[tuple[str, list[int], list[int]]]:
 
 
 @given(rows=ROWS, data=st.data(), line_end=st.sampled_from(["\n", "\r\n"]), quoted=st.booleans())
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_dropping_any_personal_column_changes_nothing(
     rows: list[tuple[str, str, str, str]], data: st.DataObject, line_end: str, quoted: bool
 ) -> None:
@@ -95,7 +96,7 @@ def test_dropping_any_personal_column_changes_nothing(
 
 
 @given(content=st.binary(max_size=400) | st.text('a1,"\n\r;é\0', max_size=400).map(str.encode))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_any_bytes_after_the_header_are_accounted_for(content: bytes) -> None:
     result = imported(b"at,student,skill,correct\n1,u,Area,1\n" + content)
     report = result.report
@@ -105,7 +106,7 @@ def test_any_bytes_after_the_header_are_accounted_for(content: bytes) -> None:
 
 
 @given(rows=st.permutations(range(8)))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_the_order_of_rows_in_the_file_means_nothing(rows: list[int]) -> None:
     table = [
         (str(number // 2), f"u{number % 3}", CATALOGUE.skills[number % 3], "1")
@@ -118,7 +119,7 @@ def test_the_order_of_rows_in_the_file_means_nothing(rows: list[int]) -> None:
 
 
 @given(junk=st.integers(MAX_LINE_BYTES - 3, MAX_LINE_BYTES + 3), before=st.integers(0, 40))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_around_the_limit_of_a_line_the_neighbours_stay(junk: int, before: int) -> None:
     good = b"7,u,Area,1\n"
     result = imported(
@@ -135,7 +136,7 @@ def test_around_the_limit_of_a_line_the_neighbours_stay(junk: int, before: int) 
     skills=st.lists(st.integers(2**24, 2**31 - 1), min_size=2, max_size=20),
     key=st.binary(min_size=32, max_size=32).filter(lambda key: len(set(key)) > 4),
 )
-@settings(max_examples=10, deadline=None)
+@examples(10)
 def test_no_file_of_the_vault_holds_a_student_in_clear(
     external_id: str, skills: list[int], key: bytes
 ) -> None:

@@ -6,10 +6,11 @@ import tempfile
 from pathlib import Path
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.failing_disk import FailingDisk, PowerCut
 from support.logs import NOW, key_of
+from support.thoroughness import examples
 
 from fedtrace.governance.log import storage
 from fedtrace.governance.log.checkpoint import LogCheckpoint
@@ -24,7 +25,7 @@ CALLS_A_COMMIT = 6
 batches = st.lists(st.lists(st.booleans(), min_size=1, max_size=4), min_size=1, max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     batches=batches,
     fail_at=st.integers(1, 6 * CALLS_A_COMMIT),

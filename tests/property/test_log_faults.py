@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -22,6 +23,7 @@ from hypothesis.stateful import (
 )
 from support.failing_disk import BROKEN, FULL, FailingDisk, PowerCut
 from support.logs import NOW, key_of
+from support.thoroughness import examples_of
 
 from fedtrace.governance.errors import Corrupt
 from fedtrace.governance.log import storage
@@ -152,5 +154,7 @@ class FaultyDisk(RuleBasedStateMachine):
             shutil.rmtree(self.root)
 
 
-TestFaultyDisk = FaultyDisk.TestCase
-TestFaultyDisk.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestFaultyDisk = pytest.mark.thorough(FaultyDisk.TestCase)
+TestFaultyDisk.settings = settings(
+    max_examples=examples_of(25), stateful_step_count=12, deadline=None
+)

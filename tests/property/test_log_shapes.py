@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from support.logs import tell_story
+from support.thoroughness import examples
 
 from fedtrace.governance.log.entries import ENTRY_TYPES, Entry
 from fedtrace.governance.log.shapes import data_pattern
@@ -38,7 +39,7 @@ def test_what_logs_hold_is_read_fast(entry: Entry) -> None:
     assert not PATTERNS[type(entry)].fullmatch(data + b"\n")
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(entry=st.sampled_from(EXAMPLES), data=st.data())
 def test_a_match_is_always_valid_and_canonical(entry: Entry, data: st.DataObject) -> None:
     text = entry.model_dump_json()
@@ -69,7 +70,7 @@ OTHERS: list[object] = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(entry=st.sampled_from(EXAMPLES), data=st.data())
 def test_other_values_of_a_key(entry: Entry, data: st.DataObject) -> None:
     values = json.loads(entry.model_dump_json())

@@ -6,9 +6,10 @@ from functools import lru_cache, partial
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.students import made_up_students
+from support.thoroughness import examples
 
 from fedtrace.models.interactions import Interactions, to_batch
 from fedtrace.models.networks import KnowledgeModel, ModelSpec, build, student_losses
@@ -44,7 +45,7 @@ lengths_of_students = st.lists(st.integers(0, 12), min_size=1, max_size=7)
 clipping_norms = st.floats(1e-3, 10)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(lengths_of_students, clipping_norms, st.integers(0, 2**16), st.booleans(), st.data())
 def test_one_student_moves_the_sum_by_at_most_the_clipping_norm(
     lengths: list[int], clipping_norm: float, seed: int, declared: bool, data: st.DataObject
@@ -60,7 +61,7 @@ def test_one_student_moves_the_sum_by_at_most_the_clipping_norm(
     assert abs(moved - min(clipping_norm, whole.norms[leaver])) <= rounding + 1e-5
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(lengths_of_students, clipping_norms, st.integers(0, 2**16))
 def test_neither_the_order_of_students_nor_their_declared_length_matters(
     lengths: list[int], clipping_norm: float, seed: int
@@ -73,7 +74,7 @@ def test_neither_the_order_of_students_nor_their_declared_length_matters(
     np.testing.assert_allclose(shuffled.total, plain.total, rtol=0, atol=1e-4 * clipping_norm)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**16))
 def test_a_lone_student_never_exceeds_the_clipping_norm(seed: int) -> None:
     """Not even by the rounding of the norm, in float32."""
@@ -82,7 +83,7 @@ def test_a_lone_student_never_exceeds_the_clipping_norm(seed: int) -> None:
     assert np.linalg.norm(result.total.astype(np.float64)) <= 1e-3
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1), st.integers(0, 4)), max_size=60),
     st.integers(1, 30),
@@ -99,7 +100,7 @@ def test_one_student_moves_the_histograms_by_one(
         assert np.linalg.norm(whole - rest) <= 1 + 1e-12
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20),
     st.floats(1e-4, 1e3),

@@ -7,7 +7,9 @@ Only the network is left out, so what a test injects is what a network or a scho
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,6 +85,14 @@ class Federation:
             clock=clock,
             transport=wire or Wire(self),
         )
+
+
+@contextmanager
+def copy_of(template: Federation, root: Path) -> Iterator[Federation]:
+    """A copy that a test may spoil; gone when the block ends."""
+    shutil.copytree(template.workspace.root, root)
+    yield Federation(workspace=Workspace(root=root, schools=template.schools), plans=template.plans)
+    shutil.rmtree(root)
 
 
 def build_federation(root: Path, *, tables: Path, now: datetime) -> Federation:

@@ -9,7 +9,8 @@ from unittest.mock import patch
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from support.thoroughness import examples
 
 from fedtrace.client.budget import BudgetCheck
 from fedtrace.governance.ledger import PrivacyEvent, would_exceed
@@ -132,7 +133,7 @@ QUESTIONS = st.lists(
 
 
 @given(questions=QUESTIONS)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_whatever_was_asked_before_the_answer_is_the_exact_one(
     questions: list[tuple[list[PrivacyEvent], list[PrivacyEvent], float]],
 ) -> None:

@@ -8,10 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.gate import NOW
 from support.school_home import SCHOOL, new_school
+from support.thoroughness import examples
 
 from fedtrace.client.home import open_school
 from fedtrace.client.ledger_export import EXPORT_TYPE, ExportedLedger, export_ledger, import_ledger
@@ -102,7 +103,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(steps)
 def test_no_order_of_crashes_and_restarts_spends_less_than_was_released(
     happened: list[str],

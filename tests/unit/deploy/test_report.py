@@ -159,6 +159,7 @@ def test_gains_compare_what_a_school_would_use_with_staying_alone() -> None:
     assert gains(only_private)["school-1"] == pytest.approx(-0.022)
 
 
+@pytest.mark.system
 def test_a_long_run_of_many_schools_stays_a_page_to_read() -> None:
     page = render_page(sample_report(schools=40, rounds=60))
     assert len(page) < 400_000

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.thoroughness import examples
 
 from fedtrace.privacy.discrete import MODULUS_BITS, NoiseShare
 from fedtrace.privacy.randomness import SeededRandom
@@ -52,7 +53,7 @@ def test_the_noise_pays_for_rounding_and_smoothing() -> None:
     assert variance - 4 >= (6.0 * sensitivity) ** 2 * (1 - 1e-12)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.lists(st.floats(-0.05, 0.05), min_size=4, max_size=4),
     st.lists(st.floats(-3, 3), min_size=4, max_size=4),

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
+from support.thoroughness import examples
 
 from fedtrace.privacy.secure_sum.group import COMPLETE_UP_TO, Group
 from fedtrace.privacy.secure_sum.masks import derive, mask, pair_secret, seal, unseal
@@ -232,7 +233,7 @@ def test_the_prime_is_one() -> None:
     assert not any(passes(number, 3) for number in range(2**256 + 1, PRIME))
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.binary(min_size=32, max_size=32), st.integers(1, 7), st.integers(0, 5), st.randoms())
 def test_any_threshold_of_shares_gives_the_secret(
     secret: bytes, threshold: int, more: int, random: object

@@ -100,6 +100,7 @@ def test_a_job_ends_the_same_on_every_database(world: World, calm: JobOutcome) -
         assert run(world, consortium) == outcome
 
 
+@pytest.mark.system
 def test_death_at_commits_and_statements_loses_nothing(
     template: World, postgresql: PostgreSQL, calm: JobOutcome, tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ def dies(world: World, at: int) -> bool:
     return True
 
 
+@pytest.mark.system
 def test_a_server_that_restarts_is_used_again(
     template: World,
     postgresql: PostgreSQL,

@@ -132,7 +132,11 @@ def require_consistent_log(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "later"), [(1, 0), (2, 3600)], ids=["odd, at once", "even, after the deadline"]
+    ("first", "later"),
+    [
+        pytest.param(1, 0, id="odd, at once"),
+        pytest.param(2, 3600, id="even, after the deadline", marks=pytest.mark.system),
+    ],
 )
 def test_death_at_every_write_changes_nothing_in_the_end(
     first: int, later: int, fresh: World, calm: tuple[JobOutcome, int], tmp_path: Path

@@ -38,6 +38,7 @@ def test_one_run() -> None:
         assert found.numbers[f"control_{mode}_epsilon"] > 3
 
 
+@pytest.mark.system
 def test_lira() -> None:
     found = attacked("lira")
     assert found.exit_code == 0

@@ -115,6 +115,7 @@ def test_a_child_has_a_session_a_command_line_and_an_environment_of_its_own(
 
 
 @pytest.mark.parametrize("stubborn", ["deaf", "with_grandchild"])
+@pytest.mark.system
 def test_a_child_that_does_not_listen_is_ended_with_all_it_started(
     tmp_path: Path,
     command: Make,
@@ -166,6 +167,7 @@ def test_a_nursery_that_cannot_import_is_found_out_at_the_first_start(
 
 
 @LINUX
+@pytest.mark.system
 def test_what_a_child_of_a_nursery_leaves_behind_is_ended_and_buried(
     tmp_path: Path, command: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

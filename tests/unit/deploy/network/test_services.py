@@ -76,6 +76,7 @@ class ScriptedHome:
         return self.rounds
 
 
+@pytest.mark.system
 def test_what_ends_is_started_again_ever_more_patiently(tmp_path: Path) -> None:
     command = Command(
         name="short", entry_point="os:getpid", arguments=(), environment={"PATH": sys.prefix}
