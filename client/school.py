@@ -310,14 +310,6 @@ class School:
             Refused: R18, a hold on all records, or nobody knows who agreed.
             Corrupt: the ledger is damaged, or the file of a plan that this year was spent under.
         """
-        eligible: tuple[str, ...] = ()
-        if signed is not None:
-            with self._consent_known():
-                eligible = self.vault.cohort(
-                    now=now,
-                    terms=Terms.of(signed.plan),
-                    catalogue_digest=signed.plan.data.skill_catalogue_digest,
-                )
         ledger = self.store.ledger()
         return SchoolState(
             installed_fab_digest=fab_digest(),
@@ -325,13 +317,31 @@ class School:
             kill_switch=self.store.kill_switch,
             log_healthy=self.opened_log is not None and self.opened_log.healthy,
             free_bytes=shutil.disk_usage(self.home).free,
-            eligible_students=len(eligible),
+            eligible_students=self.eligible_students(signed.plan, now=now) if signed else 0,
             ledger=ledger,
             last_round=self.store.last_round(signed.digest) if signed else None,
             log=log,
             promises=self._promises(signed, ledger, now) if signed else frozenset(),
             newest_record_at=self._newest_record_at(),
         )
+
+    def eligible_students(self, plan: Plan, *, now: datetime) -> int:
+        """How many students may be in a round of a plan now: consent, holds and retention.
+
+        Args:
+            plan: with the terms and the catalogue.
+            now: with a time zone.
+
+        Raises:
+            Refused: R18, a hold on all records, or nobody knows who agreed.
+        """
+        with self._consent_known():
+            cohort = self.vault.cohort(
+                now=now,
+                terms=Terms.of(plan),
+                catalogue_digest=plan.data.skill_catalogue_digest,
+            )
+        return len(cohort)
 
     def _promises(
         self, signed: SignedPlan, ledger: Sequence[LedgerEntry], now: datetime

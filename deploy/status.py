@@ -15,6 +15,7 @@ from fedtrace.governance.ledger import spent, student_year
 from fedtrace.governance.log.entries import decode_entry
 from fedtrace.governance.log.school_entries import OrderRefused, UpdateSent
 from fedtrace.governance.log.storage import read_log
+from fedtrace.governance.plan import Plan
 from fedtrace.governance.refusals import REFUSALS, Refused
 from fedtrace.governance.witnessing import school_origin
 from fedtrace.privacy.accounting import epsilon
@@ -184,11 +185,27 @@ def _plans(school: School, now: datetime) -> tuple[tuple[PlanStatus, ...], list[
                 valid_until=plan.valid_until.date().isoformat(),
             )
         )
-        running = running or now < plan.valid_until
+        if now < plan.valid_until:
+            running = True
+            problems += _too_few(school, plan, now)
     if not running and not problems:
         expired = "every accepted plan has expired" if found else "no plan is accepted"
         problems.append(f"{expired}: run `fedtrace school accept`")
     return tuple(found), problems
+
+
+def _too_few(school: School, plan: Plan, now: datetime) -> list[str]:
+    """That nobody will be trained with, before an order comes and is refused."""
+    try:
+        count = school.eligible_students(plan, now=now)
+    except Refused as refused:
+        return [f"{plan.name}: {refused} {REFUSALS[refused.code].what_to_do}"]
+    needed = max(plan.data.min_students, school.rules.policy.min_students)
+    if count >= needed:
+        return []
+    numbers = f"{plan.name}: {count} students may take part, at least {needed} are needed"
+    where = "`fedtrace school consent list`, `hold list` and `retention due`"
+    return [f"{numbers}, so every order is refused (R13). See {where} for why"]
 
 
 def _log(school: School) -> tuple[int | None, list[str]]:

@@ -86,6 +86,7 @@ def plan_for(first: datetime, last: datetime) -> Plan:
             "valid_from": first.isoformat(),
             "valid_until": last.isoformat(),
             "data.skills": len(CATALOGUE),
+            "data.min_students": 5,
             "data.skill_catalogue_digest": CATALOGUE.digest(),
         }
     )

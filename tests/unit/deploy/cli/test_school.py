@@ -220,6 +220,21 @@ def test_status_says_what_needs_a_person(
     assert (result.exit_code, problem in result.stdout) == (1, True), result.output
 
 
+def test_status_says_that_nobody_may_take_part_before_an_order_is_refused(
+    run: Run, town: Town
+) -> None:
+    accept(run, town, town.envelope)
+    hold = ("school", "hold", "place", "--home", town.home, "--matter", "litigation")
+    for number in range(5):
+        assert run(*hold, "--student", f"pupil-{number}").exit_code == 0
+    status = run("school", "status", "--home", town.home)
+    assert status.exit_code == 1, status.output
+    assert ": 0 students may take part, at least " in status.stdout
+    assert "every order is refused (R13). See `fedtrace school consent list`" in status.stdout
+    assert run(*hold, "--everybody").exit_code == 0
+    assert "R18 (hold.school)" in run("school", "status", "--home", town.home).stdout
+
+
 def test_a_new_home_says_what_is_missing(run: Run, town: Town) -> None:
     result = run("school", "status", "--home", town.root / "schools" / "school-3")
     assert result.exit_code == 1
