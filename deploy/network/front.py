@@ -130,7 +130,6 @@ class Front:
     ) -> None:
         self._settings, self._enrolment = settings, enrolment
         self._held = 0  # schools that wait for work at this moment
-        self._undelivered: dict[str, bytes] = {}  # node -> a message whose school had hung up
         self._work = asyncio.Event()  # set, and replaced, when one of them has got some
         self._taking = asyncio.Semaphore(settings.large_at_once)
         self._giving = asyncio.Semaphore(settings.large_at_once)
@@ -247,23 +246,14 @@ class Front:
         self, request: Request, body: Spool, headers: Mapping[str, str], answered: Spool
     ) -> Response:
         """Ask for a school's next message, and again for a while as long as there is none."""
-        node = headers.get("flwr-public-key", "")
         deadline = time.monotonic() + self._settings.hold_seconds
         while True:
             answer = await self._post(_PULL, body, headers, answered)
-            gone = await request.is_disconnected()
             if answer.status_code != httpx.codes.OK:
                 return answer
             if len(answered):
                 self._wake()
-                if gone:
-                    self._undelivered[node] = await answered.content()
-                    raise ClientDisconnect
                 return answer
-            if gone:
-                raise ClientDisconnect
-            if (kept := self._undelivered.pop(node, None)) is not None:
-                return Response(kept, media_type=_MEDIA_TYPE)
             left = deadline - time.monotonic()
             if left <= 0 or not await self._turn_comes(within=left):
                 return answer
@@ -273,8 +263,8 @@ class Front:
     async def _turn_comes(self, *, within: float) -> bool:
         """Wait for this school's turn, or until another has got work: rounds go to all at once.
 
-        Nobody is asked for who would be gone before the answer: the SuperLink hands no message
-        out twice.
+        Nobody is asked for who would be gone before the answer: its message would go nowhere, and
+        come again at its next pull.
         """
         self._held += 1
         pause = self._held / self._settings.pulls_per_second

@@ -190,6 +190,7 @@ class SchoolService:
         )
         self._supervisor = Supervisor(directory / "logs", patience_seconds=_ANSWER_SECONDS)
         self._keeper = Keeper(self._supervisor)
+        self._gate = gate_command(self._side).name
         self._is_connected: Probe = lambda: False
         self._stack = ExitStack()
 
@@ -220,8 +221,17 @@ class SchoolService:
         self._stack.__exit__(kind, error, trace)
 
     def tick(self) -> tuple[str, ...]:
-        """Start again what ended; returns the names."""
-        return self._keeper.tick()
+        """Start again what ended; returns the names.
+
+        A gate that ended takes the SuperNode along: that one would wait a minute for the answer to
+        the task which the gate had claimed, while a new one is handed its order again at once.
+        """
+        again = self._keeper.tick()
+        if self._gate in again:
+            for child in self._supervisor.children:
+                if child.command.name != self._gate:
+                    self._supervisor.restart(child)
+        return again
 
     @property
     def observed(self) -> Observation:

@@ -16,6 +16,7 @@ A SuperLink of flwr 1.41.0
   again, is told no, and is missing in the round. An object's id is the hash of its bytes, so one
   that is there is the one that was sent.
 - gives an upload 180 s, which a school with a slow line needs longer for.
+- hands each order out once; `fedtrace.deploy.network.redelivery` has it handed out again.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from flwr.superlink.cli import flower_superlink as flowers_own
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http import h11_impl, httptools_impl
+
+from fedtrace.deploy.network import redelivery
 
 BUSY_SECONDS = 120
 LOOK_SECONDS = 1.0
@@ -64,12 +67,15 @@ _turn = threading.Lock()
 
 def repair() -> None:
     """Change these things; doing it twice changes nothing."""
+    redelivery.repair()
     app._get_middleware = lambda: [_passed_by(layer) for layer in _layers()]
     for protocol in (h11_impl, httptools_impl):
         protocol.HIGH_WATER_LIMIT = _PART_BYTES  # type: ignore[attr-defined]
     sql_mixin.SqlMixin.session = _session_in_turn
     sql_mixin.SQLITE_PRAGMAS = tuple({**dict(sql_mixin.SQLITE_PRAGMAS), **_PRAGMAS}.items())
-    sql_corestate.SqlCoreState._cleanup_expired_task_tokens = _at_most_every(LOOK_SECONDS, _look)
+    sql_corestate.SqlCoreState._cleanup_expired_task_tokens = _at_most_every(
+        LOOK_SECONDS, _look, redelivery.forget_expired
+    )
     sql_corestate.SqlCoreState.store_object = _stored
     sql_corestate.OBJECT_PUSH_SESSION_TTL_SECONDS = UPLOAD_SECONDS
 
@@ -114,7 +120,7 @@ def _stored(
 
 
 def _at_most_every(
-    seconds: float, look: Callable[[sql_corestate.SqlCoreState], None]
+    seconds: float, *looks: Callable[[sql_corestate.SqlCoreState], None]
 ) -> Callable[[sql_corestate.SqlCoreState], None]:
     lock = threading.Lock()
     next_look = 0.0
@@ -125,7 +131,8 @@ def _at_most_every(
             if time.monotonic() < next_look:
                 return
             next_look = time.monotonic() + seconds
-        look(state)
+        for look in looks:
+            look(state)
 
     return sometimes
 

@@ -22,9 +22,6 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 PUBLIC = "127.0.0.3"
 """Where the schools call; the server itself listens on 127.0.0.1 with the same port."""
 
-ROUNDS = 8
-"""Enough that the line is whole again in the last one."""
-
 STALL_SECONDS = 25
 """Longer than anything in a school waits for an answer to a small request."""
 
@@ -46,9 +43,9 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Behind]:
     homes = make_homes(
         tmp_path_factory.mktemp("homes"),
         now=datetime.now(UTC),
-        rounds=(ROUNDS,),
+        rounds=(3,),
         schools=2,
-        deadline_seconds=40,
+        deadline_seconds=90,
     )
     (port,) = free_ports(1)
     home = homes.consortium
@@ -67,12 +64,8 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Behind]:
         yield _Behind(homes, line)
 
 
-def test_schools_come_back_by_themselves(behind: _Behind) -> None:
-    """It stalls in the first round; from the second on all connections break, five times.
-
-    An order that is on its way in the moment of a break is lost, as the SuperLink hands none out
-    twice: that school is named, and answers the next order.
-    """
+def test_every_round_closes_with_all_schools(behind: _Behind) -> None:
+    """It stalls in the first round, then all connections break, and break again in the second."""
     fedtrace("consortium", "start", "job-1", "--home", behind.homes.consortium)
     until(lambda: bool(behind.steps("round.opened")))
     behind.line.held = True
@@ -83,16 +76,9 @@ def test_schools_come_back_by_themselves(behind: _Behind) -> None:
     for _ in range(5):
         behind.line.cut()
         time.sleep(2)
-    until(lambda: bool(behind.steps("run.closed")), seconds=250)
+    until(lambda: bool(behind.steps("run.closed")), seconds=200)
     assert behind.steps("run.closed")[0]["detail"] == "completed"
-    answered = {(each["round"], each["school"]) for each in behind.steps("update.received")}
-    missing = {(each["round"], each["school"]) for each in behind.steps("school.missing")}
-    asked = {each["round"] for each in behind.steps("round.opened")}
-    assert answered | missing == {
-        (each, school) for each in asked for school in behind.homes.schools
-    }
-    assert {
-        (number, school) for number in (1, ROUNDS) for school in behind.homes.schools
-    } <= answered
+    assert len(behind.steps("round.closed")) == 3
+    assert behind.steps("school.missing") == []
     lines = verify_path(behind.homes.consortium.parent).lines
     assert [line for line in lines if line.status == "FAIL"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import struct
@@ -13,8 +14,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    ActivateNodeResponse,
+    DeactivateNodeRequest,
+    DeactivateNodeResponse,
+)
+from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supernode import fleet_http_connection, start_client_internal
+from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from fedtrace.deploy.network import supernode
 from fedtrace.deploy.network.provisioning import provision_server
@@ -33,6 +42,7 @@ def _repaired() -> Iterator[None]:
             fleet_http_connection, "make_simple_http_retry_invoker", make_simple_http_retry_invoker
         )
         before.setattr(start_client_internal, "pull_objects", start_client_internal.pull_objects)
+        before.setattr(FleetHttpClient, "ActivateNode", FleetHttpClient.ActivateNode)
         supernode.repair()
         supernode.repair()
         yield
@@ -102,3 +112,93 @@ def test_a_server_that_speaks_no_tls_is_not_tried_again() -> None:
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     assert tries(answer) == 1
+
+
+NODE_ID = 7
+
+
+class SuperLink:
+    """Lets a node connect that is not online, and go by its own id only, as Flower's does."""
+
+    def __init__(self) -> None:
+        self.online = False
+        self.asked: list[str] = []
+
+    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
+        del call_next
+        self.asked.append(type(context.message).__name__)
+        if isinstance(context.message, DeactivateNodeRequest):
+            self.online = self.online and context.message.node_id != NODE_ID
+            return _answer(context, DeactivateNodeResponse())
+        if self.online:
+            return httpx.Response(httpx.codes.BAD_REQUEST, request=context.request)
+        self.online = True
+        return _answer(context, ActivateNodeResponse(node_id=NODE_ID))
+
+    def activate(self) -> int:
+        """A SuperNode's first request."""
+        with FleetHttpClient.from_server_address("localhost:1", True, None, [self]) as client:
+            answer: int = client.ActivateNode(ActivateNodeRequest(public_key=b"a key")).node_id
+        return answer
+
+
+def _answer(
+    context: ProtobufRequestContext, message: ActivateNodeResponse | DeactivateNodeResponse
+) -> httpx.Response:
+    headers = {"content-type": "application/protobuf"}
+    content = message.SerializeToString()
+    return httpx.Response(200, headers=headers, content=content, request=context.request)
+
+
+@pytest.fixture
+def superlink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SuperLink:
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path))
+    return SuperLink()
+
+
+def test_a_killed_supernodes_place_is_taken_at_once(superlink: SuperLink) -> None:
+    assert [superlink.activate(), superlink.activate()] == [NODE_ID, NODE_ID]
+    activate, deactivate = "ActivateNodeRequest", "DeactivateNodeRequest"
+    assert superlink.asked == [activate, activate, deactivate, activate]
+
+
+@pytest.mark.parametrize("elsewhere", ["another machine", "another home", "after a power cut"])
+def test_a_copys_is_not(
+    superlink: SuperLink, elsewhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superlink.activate()
+    if elsewhere == "another machine":
+        monkeypatch.setattr(socket, "gethostname", lambda: "copy")
+    elif elsewhere == "another home":
+        copy = shutil.copytree(tmp_path, tmp_path / "copy")
+        monkeypatch.setenv("FLWR_HOME", str(copy))
+    else:
+        (tmp_path / "boot_id").write_text("another start")
+        monkeypatch.setattr(supernode, "_BOOT", tmp_path / "boot_id")
+    with pytest.raises(httpx.HTTPStatusError):
+        superlink.activate()
+    assert superlink.online
+    assert "DeactivateNodeRequest" not in superlink.asked
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{}", b'{"node": "x"}', b"\xff"])
+def test_nor_one_of_which_nothing_is_known(
+    superlink: SuperLink, content: bytes | None, tmp_path: Path
+) -> None:
+    superlink.activate()
+    (tmp_path / "last-node.json").unlink()
+    if content is not None:
+        (tmp_path / "last-node.json").write_bytes(content)
+    with pytest.raises(httpx.HTTPStatusError):
+        superlink.activate()
+    assert superlink.online
+
+
+def test_a_system_that_does_not_say_when_it_was_started_waits_as_flower_does(
+    superlink: SuperLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supernode, "_BOOT", tmp_path / "not-there")
+    assert superlink.activate() == NODE_ID
+    with pytest.raises(httpx.HTTPStatusError):
+        superlink.activate()
+    assert list(tmp_path.iterdir()) == []
