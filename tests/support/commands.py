@@ -49,12 +49,12 @@ def consortium_status(home: Path) -> dict[str, Any]:
     return found
 
 
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Wait for something to happen elsewhere."""
+def until(condition: Callable[[], bool], seconds: float = 120, *, every: float = 0.2) -> None:
+    """Wait for something to happen elsewhere, looking again after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.2)
+        time.sleep(every)
 
 
 def approve(consortium: Path, school: str) -> None:
