@@ -1,4 +1,4 @@
-"""Flower's SuperNode with three repairs.
+"""Flower's SuperNode with four repairs.
 
 **A run that ends while its message arrives is forgotten.** A SuperNode of flwr 1.41.0 announces a
 message to the gate before its content has arrived. Where the run ends in between, as it does when
@@ -6,6 +6,10 @@ a consortium's process is killed, its loop drops the message and leaves the anno
 (``start_client_internal._pull_and_store_message``: its clean-up is for `Exception`, and
 ``RunNotRunningException`` is none). The gate claims it and waits for the content for up to two
 hours, and for that long the school answers nobody.
+
+**It asks for nothing before it has answered.** Flower's loop waits for some reply, not for that to
+the message which it pulled. After one that came late, such as to a message of a run that has ended,
+every reply leaves when the message after it arrives, which is a round too late.
 
 **A line that breaks or stalls in a TLS handshake is tried again.** Flower gives up on every error
 whose text has "ssl" in it (``http_retry._should_giveup``). That is right for a certificate and
@@ -26,10 +30,12 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
+from flwr.app import Message
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, ActivateNodeResponse, DeactivateNodeRequest
-from flwr.supercore.inflatable.inflatable_utils import pull_objects
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.retry import RetryInvoker, make_simple_http_retry_invoker
 from flwr.supercore.run import RunNotRunningException
 from flwr.supernode import fleet_http_connection, start_client_internal
@@ -42,6 +48,10 @@ _LAST = "last-node.json"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 _activate = FleetHttpClient.ActivateNode
+_pull = start_client_internal._pull_and_store_message
+_push = start_client_internal._push_messages
+
+T = TypeVar("T")
 
 
 class RunEndedError(Exception):
@@ -50,20 +60,69 @@ class RunEndedError(Exception):
 
 def repair() -> None:
     """Change Flower's functions in this process; doing it twice changes nothing."""
-    start_client_internal.pull_objects = _pull_objects
+    at_a_time = _OneAtATime()
+    start_client_internal._pull_and_store_message = at_a_time.pull
+    start_client_internal._push_messages = at_a_time.push
     fleet_http_connection.make_simple_http_retry_invoker = _retry_invoker
     FleetHttpClient.ActivateNode = _activate_again
 
 
-def _pull_objects(
-    object_ids: list[str], pull_object_fn: Callable[[str], bytes]
-) -> dict[str, bytes]:
-    """Called by Flower as its own function is; see there."""
-    try:
-        contents: dict[str, bytes] = pull_objects(object_ids, pull_object_fn=pull_object_fn)
-    except RunNotRunningException as error:
-        raise RunEndedError("its run has ended") from error
-    return contents
+class _OneAtATime:
+    """Flower's loop, message by message: what is pulled is answered before the next."""
+
+    def __init__(self) -> None:
+        self._order = ""
+
+    def pull(
+        self,
+        *,
+        receive: Callable[[], tuple[Message, ObjectTree] | None],
+        pull_object: Callable[[int, str], bytes],
+        confirm_message_received: Callable[[int, str], None],
+        **others: object,
+    ) -> int | None:
+        """Called by Flower as its own function is; see there."""
+
+        def received() -> tuple[Message, ObjectTree] | None:
+            found = receive()
+            self._order = found[0].metadata.message_id if found else ""
+            return found
+
+        run_id: int | None = _pull(
+            receive=received,
+            pull_object=_cleaned_up(pull_object),
+            confirm_message_received=_cleaned_up(confirm_message_received),
+            **others,
+        )
+        return run_id
+
+    def push(
+        self,
+        *,
+        send: Callable[[Message, ObjectTree, float], tuple[set[str], str]],
+        **others: object,
+    ) -> None:
+        """Called by Flower as its own function is; see there."""
+        answered = set()
+
+        def sent(message: Message, tree: ObjectTree, seconds: float) -> tuple[set[str], str]:
+            answered.add(message.metadata.reply_to_message_id)
+            return send(message, tree, seconds)
+
+        while self._order not in answered:
+            _push(send=sent, **others)
+
+
+def _cleaned_up(ask: Callable[[int, str], T]) -> Callable[[int, str], T]:
+    """A request whose failure Flower cleans up after, where the run has ended as well."""
+
+    def asked(run_id: int, object_id: str) -> T:
+        try:
+            return ask(run_id, object_id)
+        except RunNotRunningException as error:
+            raise RunEndedError("its run has ended") from error
+
+    return asked
 
 
 def _retry_invoker() -> RetryInvoker:

@@ -26,9 +26,9 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
+from flwr.supernode import start_client_internal
 from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import NodeStateFactory
-from flwr.supernode.start_client_internal import _pull_and_store_message, _push_messages
 
 from fedtrace.deploy.network.ports import LOOPBACK, free_ports
 
@@ -88,10 +88,12 @@ class InProcessSuperNode:
         *,
         ttl: float = 60.0,
         before_content: Callable[[], object] = lambda: None,
+        before_confirmed: Callable[[], object] = lambda: None,
     ) -> None:
         """Let a message arrive that carries these bytes.
 
-        ``before_content`` is called when the message is announced and its content on its way.
+        ``before_content`` is called when the message is announced and its content on its way,
+        ``before_confirmed`` when all of it is there and the SuperLink is told so.
         """
 
         def pull_object(_run: int, object_id: str) -> bytes:
@@ -108,7 +110,7 @@ class InProcessSuperNode:
         objects: dict[str, bytes]
         objects = {key: each.deflate() for key, each in get_all_nested_objects(message).items()}
         tree = get_object_tree(message)
-        _pull_and_store_message(
+        start_client_internal._pull_and_store_message(
             state=self._factory.state(),
             object_store=self._factory.objectstore_factory.store(),
             node_config={},
@@ -116,7 +118,7 @@ class InProcessSuperNode:
             get_run=self._run,
             get_fab=lambda _hash, _run: self._fab,
             pull_object=pull_object,
-            confirm_message_received=lambda _run, _object: None,
+            confirm_message_received=lambda _run, _object: before_confirmed(),
             trusted_entities=None,
         )
 
@@ -126,7 +128,7 @@ class InProcessSuperNode:
         return run
 
     def sent(self) -> Message:
-        """The message that would go to the SuperLink next, waiting for it if need be."""
+        """The message that the SuperNode sends before it pulls again, waiting for it if need be."""
         headers: list[Message] = []
         contents: dict[str, bytes] = {}
 
@@ -134,14 +136,13 @@ class InProcessSuperNode:
             headers.append(message)
             return set(_ids(tree)), "session"
 
-        _push_messages(
+        start_client_internal._push_messages(
             state=self._factory.state(),
             object_store=self._factory.objectstore_factory.store(),
             send=send,
             push_object=lambda _run, _session, key, content: contents.__setitem__(key, content),
         )
-        (header,) = headers
-        message = inflate_object_from_contents(header.metadata.message_id, contents)
+        message = inflate_object_from_contents(headers[-1].metadata.message_id, contents)
         assert isinstance(message, Message)
         return message
 

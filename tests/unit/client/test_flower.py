@@ -112,6 +112,32 @@ def test_a_message_whose_run_ends_while_it_arrives_does_not_hold_up_the_next(
     supernode.sent()
 
 
+def test_an_answer_to_a_run_that_has_ended_does_not_leave_in_the_place_of_the_next(
+    supernode: InProcessSuperNode, worker: SuperNode
+) -> None:
+    """Flower's loop would send it for the next order, and that order's answer a round too late."""
+    repair()
+
+    def answer_and_end_the_run() -> None:
+        with worker.claim() as task:
+            assert task is not None
+            task.reply(Message(RecordDict({}), reply_to=task.task.message))
+        raise RunNotRunningException
+
+    supernode.deliver({"order": b"1"}, before_confirmed=answer_and_end_the_run)
+    supernode.deliver({"order": b"2"})
+    sent: list[Message] = []
+    sending = threading.Thread(target=lambda: sent.append(supernode.sent()))
+    sending.start()
+    time.sleep(0.2)
+    with worker.claim() as task:
+        assert task is not None
+        second = task.task.message
+        task.reply(Message(RecordDict({}), reply_to=second))
+    sending.join(10)
+    assert sent[0].metadata.reply_to_message_id == second.metadata.message_id
+
+
 def test_nothing_waits(worker: SuperNode) -> None:
     with worker.claim() as claimed:
         assert claimed is None

@@ -41,7 +41,8 @@ def _repaired() -> Iterator[None]:
         before.setattr(
             fleet_http_connection, "make_simple_http_retry_invoker", make_simple_http_retry_invoker
         )
-        before.setattr(start_client_internal, "pull_objects", start_client_internal.pull_objects)
+        for name in ("_pull_and_store_message", "_push_messages"):
+            before.setattr(start_client_internal, name, getattr(start_client_internal, name))
         before.setattr(FleetHttpClient, "ActivateNode", FleetHttpClient.ActivateNode)
         supernode.repair()
         supernode.repair()
