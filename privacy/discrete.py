@@ -18,7 +18,7 @@ from fedtrace.privacy.discrete_gaussian import (
     SMALLEST_STDDEV,
     SMOOTHING_STDDEV,
     IntegerArray,
-    discrete_gaussian,
+    add_discrete_gaussian,
 )
 from fedtrace.privacy.noise import (
     require_clipping_norm,
@@ -65,7 +65,7 @@ class NoiseShare:
            ``step`` is chosen such that it happens with probability below 1e-50 while no more than
            twice the planned students take part.
 
-        Outside the theorem: the sampler's tables hold 64 bits a number, as `discrete_gaussian`
+        Outside the theorem: the sampler's tables hold 64 bits a number, as `add_discrete_gaussian`
         says.
 
     Attributes:
@@ -151,7 +151,7 @@ class NoiseShare:
         rounded = low.astype(np.int64)
         rounded += source.uniform(len(total)) < steps - low
         if self.stddev_steps > 0:
-            rounded += discrete_gaussian(self.stddev_steps, len(total), source)
+            add_discrete_gaussian(rounded, self.stddev_steps, source)
         return rounded
 
     def in_units(self, steps: IntegerArray) -> FloatArray:

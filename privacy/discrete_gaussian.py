@@ -19,7 +19,7 @@ from fedtrace.privacy.randomness import RandomSource
 IntegerArray = npt.NDArray[np.int64]
 
 SMALLEST_STDDEV = 64.0
-"""Below it the two look-ups of `discrete_gaussian` are no longer one Gaussian, to the proof."""
+"""Below it the two look-ups of `add_discrete_gaussian` are no longer one Gaussian, to the proof."""
 
 LARGEST_STDDEV = 2.0**58
 """Above it a draw might not fit 64 bits."""
@@ -33,8 +33,11 @@ _WORD_BITS = 64
 _HALF_BITS = 32
 
 
-def discrete_gaussian(stddev: float, count: int, source: RandomSource) -> IntegerArray:
-    """Independent integers, k with probability proportional to exp(-k^2 / (2 stddev^2)).
+def add_discrete_gaussian(numbers: IntegerArray, stddev: float, source: RandomSource) -> None:
+    """Add to each an independent integer k, drawn in proportion to exp(-k^2 / (2 stddev^2)).
+
+    Block by block, so that no second array of this size is made: mapping its pages anew took a
+    third as long as drawing.
 
     The sum of a narrow one and ``radix`` times another is a wide one, by point 2 of `NoiseShare`'s
     proof (Micciancio and Walter 2017, "Gaussian Sampling over the Integers: Efficient, Generic,
@@ -46,34 +49,40 @@ def discrete_gaussian(stddev: float, count: int, source: RandomSource) -> Intege
     integer that comes out.
 
     Args:
+        numbers: int64 [count], at most 2**52 in size; written to.
         stddev: at least `SMALLEST_STDDEV`, at most `LARGEST_STDDEV`.
-        count: how many.
         source: uniform words: one an integer, and half a one more for each tie.
 
-    Returns:
-        int64 [count].
-
     Raises:
-        ValueError: a standard deviation outside these.
+        ValueError: a standard deviation outside these; nothing has been added.
     """
     if not SMALLEST_STDDEV <= stddev <= LARGEST_STDDEV:
         raise ValueError(
             f"a noise share is at least {SMALLEST_STDDEV:g} steps wide and at most "
             f"{LARGEST_STDDEV:.0e}, not {stddev}"
         )
+    _add(numbers, stddev, 1, source)
+
+
+def _add(numbers: IntegerArray, stddev: float, times: int, source: RandomSource) -> None:
     radix = max(1, math.isqrt(int(stddev / 2)))
     narrow_stddev = stddev / math.sqrt(1 + radix**2)
     if narrow_stddev > _WIDEST_TABLE:
-        first = discrete_gaussian(narrow_stddev, count, source)
-        return first + radix * discrete_gaussian(narrow_stddev, count, source)
+        _add(numbers, narrow_stddev, times, source)
+        _add(numbers, narrow_stddev, times * radix, source)
+        return
     narrow = _narrow_gaussian(narrow_stddev)
-    drawn = np.empty(count, dtype=np.int64)
     draw = narrow.draw_compiled if kernel_available() else narrow.draw
-    done = 0
-    for words in source.blocks(count):
-        draw(words, radix, drawn[done : done + len(words)], source)
+    block, done = np.empty(0, dtype=np.int64), 0
+    for words in source.blocks(len(numbers)):
+        if len(block) < len(words):
+            block = np.empty(len(words), dtype=np.int64)
+        drawn = block[: len(words)]
+        draw(words, radix, drawn, source)
+        if times != 1:
+            drawn *= times
+        numbers[done : done + len(words)] += drawn
         done += len(words)
-    return drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

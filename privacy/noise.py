@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fedtrace.privacy.discrete_gaussian import (
     SMALLEST_STDDEV,
     SMOOTHING_STDDEV,
-    discrete_gaussian,
+    add_discrete_gaussian,
 )
 from fedtrace.privacy.randomness import FloatArray, RandomSource
 
@@ -87,7 +87,7 @@ def gaussian_on_grid(
         (z D)^2, up to the factor that point 3 of `discrete.NoiseShare` states and proves. So the
         privacy loss is that of a Gaussian mechanism with noise multiplier z, as the ledger says.
 
-        Outside the theorem: the sampler's finite words (see `discrete_gaussian`), and the last
+        Outside the theorem: the sampler's finite words (see `add_discrete_gaussian`), and the last
         bits of the floating-point sum that the caller hands in, which is taken to be exact.
 
     Args:
@@ -116,8 +116,8 @@ def gaussian_on_grid(
     require_within_bounds(multiples)
     if noise_multiplier > 0:
         stddev = _noise_steps(clipping_norm, noise_multiplier, len(total))
-        noised = discrete_gaussian(stddev, len(total), source)
-        noised += multiples.astype(np.int64)
+        noised = multiples.astype(np.int64)
+        add_discrete_gaussian(noised, stddev, source)
         multiples = noised.astype(np.float64)
     multiples *= step
     multiples += 0.0  # a zero has one sign: -0 would tell on which side the sum was

@@ -21,10 +21,10 @@ REPETITIONS = 15
 def run() -> list[Measurement]:
     """The integer noise both ways, the random bytes in it, and a whole release with rounding."""
     source = OsRandom()
-    total = np.zeros(PARAMETERS)
+    total, numbers = np.zeros(PARAMETERS), np.zeros(PARAMETERS, dtype=np.int64)
 
     def noise() -> None:
-        sampler.discrete_gaussian(STDDEV, PARAMETERS, source)
+        sampler.add_discrete_gaussian(numbers, STDDEV, source)
 
     def release() -> None:
         gaussian_on_grid(total, clipping_norm=0.1, noise_multiplier=1.0, source=source)

@@ -13,7 +13,7 @@ from fedtrace.privacy import discrete_gaussian as module
 from fedtrace.privacy.discrete_gaussian import (
     SMALLEST_STDDEV,
     AliasTable,
-    discrete_gaussian,
+    add_discrete_gaussian,
     gaussian_weights,
 )
 from fedtrace.privacy.kernel.library import kernel_available
@@ -23,6 +23,13 @@ RADIX = 7
 needs_library = pytest.mark.skipif(
     not kernel_available(), reason="the compiled library was not built"
 )
+
+
+def noise(stddev: float, count: int, source: SeededRandom) -> npt.NDArray[np.int64]:
+    """What is added to zeros."""
+    numbers = np.zeros(count, dtype=np.int64)
+    add_discrete_gaussian(numbers, stddev, source)
+    return numbers
 
 
 def walked(table: AliasTable, half: int, more: int) -> int:
@@ -103,14 +110,14 @@ def test_the_library_draws_the_same_integers(stddev: float) -> None:
 
 
 def test_without_the_library_a_request_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = discrete_gaussian(500.0, 70_000, SeededRandom(3))
+    here = noise(500.0, 70_000, SeededRandom(3))
     monkeypatch.setattr(module, "kernel_available", lambda: False)
-    np.testing.assert_array_equal(here, discrete_gaussian(500.0, 70_000, SeededRandom(3)))
+    np.testing.assert_array_equal(here, noise(500.0, 70_000, SeededRandom(3)))
 
 
 @pytest.mark.parametrize("stddev", [SMALLEST_STDDEV, 500.0, 1e6, 1e12])
 def test_draws_have_the_moments_of_a_gaussian(stddev: float) -> None:
-    drawn = discrete_gaussian(stddev, 200_000, SeededRandom(1)) / stddev
+    drawn = noise(stddev, 200_000, SeededRandom(1)) / stddev
     assert abs(drawn.mean()) < 5 / math.sqrt(200_000)
     assert abs(drawn.var() - 1) < 5 * math.sqrt(2 / 200_000)
     assert abs((drawn**4).mean() - 3) < 0.15
@@ -120,16 +127,24 @@ def test_draws_have_the_moments_of_a_gaussian(stddev: float) -> None:
 
 
 def test_draws_are_independent_and_of_both_parities() -> None:
-    drawn = discrete_gaussian(1e4, 200_000, SeededRandom(2))
+    drawn = noise(1e4, 200_000, SeededRandom(2))
     assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.01
     assert abs((drawn % 2).mean() - 0.5) < 0.006
     assert abs((drawn % 71).mean() - 35) < 0.3  # the radix of the sampler is 70
 
 
+@pytest.mark.parametrize("stddev", [500.0, 1e12])
+def test_noise_is_added_to_what_is_there(stddev: float) -> None:
+    numbers = np.arange(-35_000, 35_000) * 2**36
+    added = numbers.copy()
+    add_discrete_gaussian(added, stddev, SeededRandom(3))
+    np.testing.assert_array_equal(added, numbers + noise(stddev, 70_000, SeededRandom(3)))
+
+
 @pytest.mark.parametrize("stddev", [63.9, -1.0, 1e18, math.nan, math.inf])
 def test_a_share_too_narrow_for_the_proof_or_too_wide_is_refused(stddev: float) -> None:
     with pytest.raises(ValueError, match="at least 64 steps wide"):
-        discrete_gaussian(stddev, 1, SeededRandom(0))
+        noise(stddev, 1, SeededRandom(0))
 
 
 @needs_library
