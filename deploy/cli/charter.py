@@ -161,14 +161,23 @@ def adopt(path: Signed, home: ConsortiumHome) -> None:
 
 
 @school_app.command()
-def accept(path: Signed, home: Home) -> None:
+def accept(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="The next version, signed; where the school missed some, all in their order.",
+            metavar="CHARTER.dsse.json...",
+        ),
+    ],
+    home: Home,
+) -> None:
     """Check who agreed to a next version, log it, and go by it; the gate must not run."""
     from fedtrace.client.charters import accept_charter
 
     with plain_errors():
-        content = read_document(path)
-        with naming(path):
-            history = accept_charter(home, content, now=datetime.now(UTC))
+        contents = [read_document(path) for path in paths]
+        with naming(*paths):
+            history = accept_charter(home, contents, now=datetime.now(UTC))
     _say_in_force(history)
     say_next(f"start fedtrace school run --home {home} again")
 

@@ -93,19 +93,20 @@ def read_catalogue(path: Path) -> Catalogue:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Put the file's name before every sentence about it.
+def naming(*paths: Path) -> Iterator[None]:
+    """Put the file's name, or all their names, before every sentence about it.
 
     Raises:
         PolicyError: what is wrong with the file.
     """
+    names = ", ".join(map(str, paths))
     try:
         yield
     except Rejected as error:
-        raise PolicyError(f"{path}: {error.sentence}") from error
+        raise PolicyError(f"{names}: {error.sentence}") from error
     except ValueError as error:
         raise PolicyError(
-            "\n".join(f"{path}: {line}" for line in str(error).splitlines())
+            "\n".join(f"{names}: {line}" for line in str(error).splitlines())
         ) from error
 
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -15,6 +16,7 @@ from support.town import CATALOGUE, SCHOOLS, Run, Town, one_sentence
 from fedtrace.client.files import write_private
 from fedtrace.client.home import open_school
 from fedtrace.client.keys import load_keys
+from fedtrace.deploy.audit import verify_path
 from fedtrace.governance.charter import Charter
 from fedtrace.governance.charter_history import read_charters
 from fedtrace.governance.log.entries import CharterAccepted, CharterChanged
@@ -195,6 +197,43 @@ def test_a_key_that_is_not_here_and_a_school_that_is_left_out(hall: Hall) -> Non
     assert hall.accept("school-2")[0] == 0
 
 
+def test_a_school_that_was_left_out_and_is_back_keeps_its_home(hall: Hall) -> None:
+    hall.draft()
+    whole = hall.toml.read_text().split("[[members]]")
+    hall.toml.write_text("[[members]]".join(p for p in whole if 'name = "school-1"' not in p))
+    hall.sign(hall.machine("school-2"), hall.machine("school-3"))
+    assert hall.adopt()[0] == 0
+    without, charter = hall.toml.with_name("without.dsse.json"), hall.consortium / "charter.json"
+    hall.signed.rename(without)
+    hall.draft()
+    own = next(part for part in whole if 'name = "school-1"' in part)
+    hall.toml.write_text(f"{hall.toml.read_text()}\n[[members]]{own}")
+    for school in ("school-2", "school-3"):
+        signed = hall.run("consortium", "charter", "sign", hall.toml, "--key", hall.machine(school),
+                          "--charter", charter)  # fmt: skip
+        assert signed.exit_code == 0, signed.output
+    assert hall.adopt()[0] == 0
+    home = hall.home("school-1")
+    for wrong, sentence in (
+        ([without], "a member no more then"),
+        ([hall.signed], "it is version 3 after"),
+        ([hall.signed, without], "it is version 3 after"),
+    ):
+        result = hall.run("school", "charter", "accept", *wrong, "--home", home)
+        assert (result.exit_code, sentence in one_sentence(result)) == (2, True), result.output
+        assert not (home / "charters").exists()
+    result = hall.run("school", "charter", "accept", without, hall.signed, "--home", home)
+    assert result.exit_code == 0, result.output
+    with open_school(home) as back:
+        assert (back.log_problem, back.rules.charter.version) == (None, 3)
+        told = [e.entry for e in back.log.entries() if isinstance(e.entry, CharterAccepted)]
+    versions = [each.digest() for each in read_charters(home).versions]
+    assert [(e.previous_digest, e.charter_digest) for e in told] == list(pairwise(versions))
+    assert read_charters(home).versions == read_charters(hall.consortium).versions
+    lines = verify_path(hall.town.root).lines
+    assert next(line for line in lines if line.check == "charter").status == "PASS", lines
+
+
 def test_people_sign_from_the_next_version_on(
     hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,7 +364,7 @@ def break_after(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full at the first write after a step."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if step == "charters/2.dsse.json":
-        monkeypatch.setattr(Log, "append", Mock(side_effect=full))
+        monkeypatch.setattr(Log, "append_many", Mock(side_effect=full))
         return
     fails = {"charters/1.json": "2.dsse.json", "log": "policy.dsse.json", "key": "charter.json"}
 
