@@ -10,7 +10,9 @@ handed to it again when it pulls and
 
 - has never confirmed that the message arrived, or
 - was activated anew since, that is, its process is another one. A node that was not is either at
-  work or a copy of the school's home on another machine, which gets nothing.
+  work or a copy of the school's home on another machine, which gets nothing. Where the order
+  itself ends the process, as one that takes too much memory does, each attempt costs the school
+  another release's budget: after `MOST_ARRIVALS` it is left at that.
 
 For this the content of a message stays until its reply is there in full; Flower drops it when its
 arrival is confirmed. A reply is shown to the ServerApp when all of it has arrived: Flower shows it
@@ -21,6 +23,7 @@ deadline is dropped then, and not when the job is over.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,8 +45,13 @@ from sqlalchemy import Row, select, update
 GRACE_SECONDS = 60
 """How long a node may be away before its messages are answered with an error."""
 
+MOST_ARRIVALS = 3
+"""How often a message may arrive whose school then goes down."""
+
 _ARRIVED = " arrived"
 """What stands behind the time in ``delivered_at`` when the arrival was confirmed."""
+
+_arrivals: Counter[str] = Counter()  # of messages without an answer, by id; a session guards it
 
 _messages = SqlLinkState.get_message_ins
 _replies = SqlLinkState.get_message_res
@@ -73,15 +81,18 @@ def forget_expired(state: SqlLinkState) -> None:
                 state.object_store.delete(row.reply)
             state.object_store.delete(row.message_id)
         state.delete_messages({row.message_id for row in expired})
+        if _arrivals:
+            for gone in set(_arrivals).difference(session.scalars(select(MessageIns.message_id))):
+                del _arrivals[gone]
 
 
 def _get_message_ins(
     state: SqlLinkState, node_id: int, limit: int | None, *, run_id: int | None = None
 ) -> list[Message]:
-    """Flower's answer; where there is nothing, what this node has lost."""
+    """Flower's answer; where a school's node asks and there is nothing, what it has lost."""
     with state.session():
         found: list[Message] = _messages(state, node_id, limit, run_id=run_id)
-        if not found and _offer_again(state, node_id):
+        if not found and run_id is None and _offer_again(state, node_id):
             found = _messages(state, node_id, limit, run_id=run_id)
         return found
 
@@ -122,6 +133,8 @@ def _is_lost(state: SqlLinkState, row: Row[tuple[str, str, str | None, str]]) ->
         return False
     if not row.reply and not row.delivered_at.endswith(_ARRIVED):
         return True
+    if _arrivals[row.message_id] >= MOST_ARRIVALS or not row.last_activated_at:
+        return False
     delivered = datetime.fromisoformat(row.delivered_at.removesuffix(_ARRIVED))
     return datetime.fromisoformat(row.last_activated_at) > delivered
 
@@ -169,7 +182,7 @@ class _Arrivals:
     def delete(self, message_id: str) -> None:
         """Mark the message as arrived, once."""
         with self.state.session() as session:
-            session.execute(
+            marked = session.execute(
                 update(MessageIns)
                 .where(
                     MessageIns.message_id == message_id,
@@ -177,7 +190,9 @@ class _Arrivals:
                     MessageIns.delivered_at.not_like(f"%{_ARRIVED}"),
                 )
                 .values(delivered_at=MessageIns.delivered_at + _ARRIVED)
+                .returning(MessageIns.message_id)
             )
+            _arrivals.update(marked.scalars())
 
 
 def _confirm_message_received(

@@ -82,6 +82,8 @@ def test_it_is_in_every_round_and_pays_once_for_what_leaves(running: _Running) -
         before = running.reached(stage)
         until(lambda: running.reached(stage) > before, every=0.002)  # noqa: B023
         running.child(victim).kill()
+        closed = len(running.steps("round.closed"))
+        until(lambda: len(running.steps("round.closed")) > closed)  # noqa: B023
     until(lambda: bool(running.steps("run.closed")), seconds=250)
     assert running.steps("run.closed")[0]["detail"] == "completed"
     assert running.steps("school.missing") == []

@@ -160,6 +160,23 @@ def test_but_comes_again_with_its_content_to_a_process_that_took_its_place(
     assert superlink.pulled() == []
 
 
+def test_an_order_that_takes_its_school_down_is_left_at_that(superlink: SuperLink) -> None:
+    """Each attempt is paid for."""
+    order = superlink.order()
+    for _ in range(redelivery.MOST_ARRIVALS):
+        assert superlink.pulled() == [order.object_id]
+        superlink.confirm(order)
+        superlink.start_node_again()
+    assert superlink.pulled() == []
+    redelivery.forget_expired(superlink.state)
+    assert superlink.pulled() == []
+    superlink.put(answer_to(order))  # by the process that is there, at last
+    assert len(superlink.replies(order)) == 1
+    superlink.state.delete_messages({order.object_id})
+    redelivery.forget_expired(superlink.state)
+    assert not redelivery._arrivals
+
+
 def test_a_new_order_comes_first(superlink: SuperLink) -> None:
     first = superlink.order()
     superlink.pulled()
