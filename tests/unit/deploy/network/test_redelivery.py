@@ -13,14 +13,12 @@ from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.proto.fleet_pb2 import PullMessagesRequest
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest
 from flwr.proto.node_pb2 import Node
-from flwr.server.superlink.linkstate import sql_linkstate
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
-from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.federation import NoOpFederationManager
 from flwr.superlink.servicer.fleet import fleet_handlers
+from support.superlink import repaired_state
 
 from fedtrace.deploy.network import redelivery
 
@@ -30,12 +28,6 @@ pytestmark = pytest.mark.filterwarnings(  # flwr's alembic.ini
 
 HEARTBEAT_SECONDS = 30.0
 DEADLINE_SECONDS = 3600.0
-PATCHED = (
-    (SqlLinkState, "get_message_ins"),
-    (SqlLinkState, "get_message_res"),
-    (fleet_handlers, "confirm_message_received"),
-    (sql_linkstate, "check_node_availability_for_in_message"),
-)
 
 
 @dataclass
@@ -102,16 +94,7 @@ def answer_to(order: Message, content: bytes = b"update") -> Message:
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLinkState]:
-    """A SuperLink's state in a file; what was changed in Flower is put back afterwards."""
-    with pytest.MonkeyPatch.context() as before:
-        for owner, name in PATCHED:
-            before.setattr(owner, name, getattr(owner, name))
-        redelivery.repair()
-        redelivery.repair()
-        database = str(tmp_path_factory.mktemp("superlink") / "superlink.db")
-        made = SqlLinkState(database, NoOpFederationManager(), SqlObjectStore(database))
-        made.object_store.initialize()
-        made.initialize()
+    with repaired_state(tmp_path_factory.mktemp("superlink")) as made:
         yield made
 
 

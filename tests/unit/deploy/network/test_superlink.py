@@ -16,15 +16,13 @@ from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore import sql_mixin
 from flwr.supercore.corestate import sql_corestate
 from flwr.supercore.inflatable.inflatable_object import get_object_tree
-from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink import main as app
-from flwr.superlink.federation import NoOpFederationManager
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http import h11_impl, httptools_impl
+from support.superlink import repaired_state
 
 from fedtrace.deploy.network import superlink
 from fedtrace.deploy.network.front import FrontSettings
@@ -36,23 +34,7 @@ pytestmark = pytest.mark.filterwarnings(  # flwr's alembic.ini
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLinkState]:
-    """A SuperLink's state in a file; what was changed in Flower is put back afterwards."""
-    core = sql_corestate.SqlCoreState
-    with pytest.MonkeyPatch.context() as before:
-        before.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
-        before.setattr(app, "_get_middleware", app._get_middleware)
-        before.setattr(h11_impl, "HIGH_WATER_LIMIT", 65536)
-        before.setattr(httptools_impl, "HIGH_WATER_LIMIT", 65536)
-        before.setattr(sql_mixin.SqlMixin, "session", sql_mixin.SqlMixin.session)
-        before.setattr(core, "store_object", core.store_object)
-        before.setattr(core, "_cleanup_expired_task_tokens", core._cleanup_expired_task_tokens)
-        before.setattr(sql_corestate, "OBJECT_PUSH_SESSION_TTL_SECONDS", 180)
-        superlink.repair()
-        superlink.repair()
-        database = str(tmp_path_factory.mktemp("superlink") / "superlink.db")
-        made = SqlLinkState(database, NoOpFederationManager(), SqlObjectStore(database))
-        made.object_store.initialize()
-        made.initialize()
+    with repaired_state(tmp_path_factory.mktemp("superlink")) as made:
         yield made
 
 
