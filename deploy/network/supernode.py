@@ -25,10 +25,10 @@ refused while the school's own node is online.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +38,7 @@ from flwr.proto.fleet_pb2 import ActivateNodeRequest, ActivateNodeResponse, Deac
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.retry import RetryInvoker, make_simple_http_retry_invoker
 from flwr.supercore.run import RunNotRunningException
+from flwr.supercore.utils import get_flwr_home
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli import flower_supernode as flowers_own
 from flwr.supernode.fleet_http_client import FleetHttpClient
@@ -147,7 +148,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _activate_again(client: FleetHttpClient, request: ActivateNodeRequest) -> ActivateNodeResponse:
     """Called by Flower as its own function is; see there."""
-    path = Path(os.environ["FLWR_HOME"]) / _LAST
+    path = get_flwr_home() / _LAST
     here = _here(path)
     try:
         answer: ActivateNodeResponse = _activate(client, request)
@@ -158,7 +159,8 @@ def _activate_again(client: FleetHttpClient, request: ActivateNodeRequest) -> Ac
         answer = _activate(client, request)
     if here is not None:
         last = {"node": answer.node_id, "here": here}
-        write_private(path, json.dumps(last).encode(), replace=True)
+        with suppress(OSError):  # without it a killed one's place is free after a minute
+            write_private(path, json.dumps(last).encode(), replace=True)
     return answer
 
 

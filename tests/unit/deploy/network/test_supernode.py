@@ -195,6 +195,13 @@ def test_nor_one_of_which_nothing_is_known(
     assert superlink.online
 
 
+def test_where_the_disk_is_full_it_connects_all_the_same(
+    superlink: SuperLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "no-such-folder"))
+    assert superlink.activate() == NODE_ID
+
+
 def test_a_system_that_does_not_say_when_it_was_started_waits_as_flower_does(
     superlink: SuperLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
