@@ -53,6 +53,8 @@ class Keeper:
 
     Args:
         supervisor: whose children.
+        along: the name of a child that ends -> of one that is then started again with it, because
+            it is worth nothing without what the other knew.
         clock: seconds that never go back.
 
     Attributes:
@@ -60,9 +62,14 @@ class Keeper:
     """
 
     def __init__(
-        self, supervisor: Supervisor, *, clock: Callable[[], float] = time.monotonic
+        self,
+        supervisor: Supervisor,
+        *,
+        along: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._supervisor = supervisor
+        self._along = along or {}
         self._clock = clock
         self._ends: dict[str, _Ends] = {}
         self._restarts: Counter[str] = Counter()
@@ -70,11 +77,17 @@ class Keeper:
 
     def tick(self) -> tuple[str, ...]:
         """Look at every child once; returns the names of those that were started again."""
-        again = tuple(
+        ended = [
             child.command.name
             for child in self._supervisor.children
             if not child.is_running and self._is_due(child)
-        )
+        ]
+        along = {self._along.get(name) for name in ended}.difference(ended)
+        for child in self._supervisor.children:
+            if child.command.name in along:
+                self._supervisor.restart(child)
+                ended.append(child.command.name)
+        again = tuple(ended)
         self._restarts.update(again)
         for child in self._supervisor.children:
             with suppress(OSError):  # a full disk has louder witnesses

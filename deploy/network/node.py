@@ -189,8 +189,10 @@ class SchoolService:
             proxy=connection.proxy,
         )
         self._supervisor = Supervisor(directory / "logs", patience_seconds=_ANSWER_SECONDS)
-        self._keeper = Keeper(self._supervisor)
-        self._gate = gate_command(self._side).name
+        # A gate that ends leaves its SuperNode to wait a minute for the answer to the task which it
+        # had claimed; a new one is handed the order again at once.
+        names = gate_command(self._side).name, supernode_command(self._side).name
+        self._keeper = Keeper(self._supervisor, along=dict([names]))
         self._is_connected: Probe = lambda: False
         self._stack = ExitStack()
 
@@ -221,17 +223,8 @@ class SchoolService:
         self._stack.__exit__(kind, error, trace)
 
     def tick(self) -> tuple[str, ...]:
-        """Start again what ended; returns the names.
-
-        A gate that ended takes the SuperNode along: that one would wait a minute for the answer to
-        the task which the gate had claimed, while a new one is handed its order again at once.
-        """
-        again = self._keeper.tick()
-        if self._gate in again:
-            for child in self._supervisor.children:
-                if child.command.name != self._gate:
-                    self._supervisor.restart(child)
-        return again
+        """Start again what ended; returns the names."""
+        return self._keeper.tick()
 
     @property
     def observed(self) -> Observation:

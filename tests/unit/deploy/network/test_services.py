@@ -102,6 +102,33 @@ def test_what_ends_is_started_again_ever_more_patiently(tmp_path: Path) -> None:
         assert len(supervisor.children) == 1
 
 
+@pytest.mark.system
+def test_with_one_that_ends_the_other_is_started_again(tmp_path: Path) -> None:
+    def runs(name: str) -> Command:
+        return Command(
+            name=name,
+            entry_point="os:getpid" if name == "gate" else "signal:pause",
+            arguments=(),
+            environment={"PATH": sys.prefix},
+        )
+
+    clock = Clock()
+    with Supervisor(tmp_path) as supervisor:
+        keeper = Keeper(supervisor, along={"gate": "node"}, clock=clock)
+        for name in ("gate", "node", "bystander"):
+            supervisor.start(runs(name))
+        before = {child.command.name: child.process for child in supervisor.children}
+        before["gate"].wait(30)
+        assert keeper.tick() == ()
+        clock.seconds += 1
+        assert keeper.tick() == ("gate", "node")
+        after = {child.command.name: child.process for child in supervisor.children}
+        assert after["bystander"] is before["bystander"]
+        assert after["node"] is not before["node"]
+        assert before["node"].poll() is not None
+        assert keeper.observed.restarts == {"gate": 1, "node": 1, "bystander": 0}
+
+
 def test_a_job_that_fails_is_started_again_and_one_that_ended_is_not(tmp_path: Path) -> None:
     jobs, runs, home, now = Jobs(tmp_path / "jobs"), ScriptedRuns(), ScriptedHome(), NOW
     jobs.ask(PLAN)
