@@ -38,6 +38,22 @@ SIGNATURE_LIMIT = 4_000
 """More signatures in one envelope are not looked at."""
 
 
+_FIELD = 2**255 - 19
+_OF_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_OF_SMALL_ORDER = {0, 1, _FIELD - 1, _OF_ORDER_8, _FIELD - _OF_ORDER_8}
+"""y of the points of order 1, 2, 4 and 8 of edwards25519; x is there with both signs."""
+
+
+def is_of_small_order(key: bytes) -> bool:
+    """Whether some signature by this Ed25519 key, 32 bytes, fits messages that nobody signed.
+
+    RFC 8032's check lets such keys pass: for the point of order 1 one signature fits every message.
+    Who agreed to a document could then not be told (Chalkias, Garillot and Nikolaenko 2020, "Taming
+    the many EdDSAs", section 3). All encodings count, also those that are not reduced.
+    """
+    return (int.from_bytes(key, "little") & (2**255 - 1)) % _FIELD in _OF_SMALL_ORDER
+
+
 def _is_public_key(text: str) -> str:
     try:
         raw = base64.b64decode(text, validate=True)
@@ -45,6 +61,8 @@ def _is_public_key(text: str) -> str:
         raise ValueError("a public key is base64 of 32 bytes") from error
     if len(raw) != 32 or base64.b64encode(raw).decode("ascii") != text:
         raise ValueError("a public key is base64 of 32 bytes")
+    if is_of_small_order(raw):
+        raise ValueError("anybody can sign for a key of small order, so it stands for nobody")
     return text
 
 

@@ -54,7 +54,7 @@ function requireCharter(value) {
   const text = (string, pattern) => must(typeof string === "string" && pattern.test(string));
   const name = (string) => text(string, /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/);
   const keys = [];
-  const key = (string) => must(keys.push(string) && base64(string, "input").length === 32);
+  const key = (string) => must(keys.push(string) && isKey(base64(string, "input")));
   const { aggregator, consortium, format, log, members, people_per_member, previous, threshold, version, witness_quorum } = value;
   only(value, "aggregator", "consortium", "format", "log", "members", "people_per_member", "previous", "threshold",
     "version", "witness_quorum");

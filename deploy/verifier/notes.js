@@ -75,6 +75,15 @@ function readCheckpoint(bytes) {
 const keyId = async (name, kind, key) =>
   (await sha256(join(utf8.encode(name + "\n"), Uint8Array.of(kind), key))).slice(0, 4);
 
+// 32 bytes, and none of edwards25519's points of order 1, 2, 4 or 8, in any encoding: anybody can sign for those.
+const FIELD = 2n ** 255n - 19n, OF_ORDER_8 = 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826n;
+const OF_SMALL_ORDER = [0n, 1n, FIELD - 1n, OF_ORDER_8, FIELD - OF_ORDER_8];
+
+function isKey(bytes) {
+  const number = bytes.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  return bytes.length === 32 && !OF_SMALL_ORDER.includes((number & (2n ** 255n - 1n)) % FIELD);
+}
+
 async function ed25519(key, signature, message) {
   const imported = await crypto.subtle.importKey("raw", key, "Ed25519", false, ["verify"]);
   return crypto.subtle.verify("Ed25519", imported, signature, message);

@@ -12,7 +12,8 @@ import numpy as np
 from fedtrace.governance.canonical import canonical
 
 ODD: tuple[Any, ...] = (
-    None, 0, -1, 1, 2, 3, 4, 1001, 1.5, True, "", "x", "A" * 43 + "=", "a b", [], {}, [[]],
+    None, 0, -1, 1, 2, 3, 4, 1001, 1.5, True, "", "x", "A" * 43 + "=", "B" * 42 + "A=",
+    "a b", [], {}, [[]],
 )  # fmt: skip
 
 

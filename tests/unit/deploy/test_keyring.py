@@ -114,7 +114,7 @@ def test_a_token_that_does_not_sign(signer: CommandSigner, sentence: str) -> Non
 def test_a_token_with_another_key(tmp_path: Path) -> None:
     path = token(tmp_path, "text")
     signs(open_key(path, never))  # base64 is taken too
-    other = base64.b64encode(bytes(32)).decode()
+    other = generate_key().public_key
     right = open_key(path, never).public_key
     path.write_text(path.read_text().replace(right, other))
     with pytest.raises(SignerError, match="is it the right key"):

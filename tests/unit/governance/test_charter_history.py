@@ -136,7 +136,7 @@ def test_what_signs_is_said_in_full_and_what_is_weaker_is_marked() -> None:
 
 
 def test_a_threshold_that_no_envelope_can_hold() -> None:
-    key = [base64.b64encode(number.to_bytes(32, "big")).decode() for number in range(12_000)]
+    key = [base64.b64encode((2**16 + n).to_bytes(32, "little")).decode() for n in range(12_000)]
     members = tuple(
         Member(
             name=f"school-{number}",

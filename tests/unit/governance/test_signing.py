@@ -6,14 +6,19 @@ import base64
 import json
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
 from support.gate import SCHOOLS, signer
 
+from fedtrace.governance.log.keys import KeyKind, VerifierKey
 from fedtrace.governance.signing import (
     ENVELOPE_LIMIT_BYTES,
     KeySigner,
     SignatureError,
     add_signature,
     generate_key,
+    is_of_small_order,
     key_id,
     sign_envelope,
     verify_envelope,
@@ -123,6 +128,49 @@ def test_a_threshold_of_nobody_is_a_mistake() -> None:
 def test_only_32_bytes_in_one_encoding_are_a_key(key: str) -> None:
     with pytest.raises(ValueError, match="base64 of 32 bytes"):
         key_id(key)
+
+
+SMALL_ORDER = [
+    bytes.fromhex(key)
+    for key in (
+        "01" + 31 * "00",
+        "01" + 30 * "00" + "80",
+        "ec" + 30 * "ff" + "7f",
+        "ec" + 31 * "ff",
+        32 * "00",
+        31 * "00" + "80",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        "ed" + 30 * "ff" + "7f",
+        "ed" + 31 * "ff",
+        "ee" + 30 * "ff" + "7f",
+        "ee" + 31 * "ff",
+    )
+]
+"""All encodings of Curve25519's eight points of small order, and of their twins not reduced."""
+
+
+@pytest.mark.parametrize("raw", SMALL_ORDER, ids=bytes.hex)
+def test_a_key_for_which_anybody_can_sign_is_none(raw: bytes) -> None:
+    with pytest.raises(ValueError, match="anybody can sign"):
+        key_id(base64.b64encode(raw).decode())
+    for kind in (KeyKind.ED25519, KeyKind.COSIGNATURE_ED25519):
+        with pytest.raises(ValueError, match="anybody can sign"):
+            VerifierKey(name="witness", kind=kind, public_key=raw)
+
+
+def test_such_keys_would_pass_the_signature_check_itself() -> None:
+    key, signature = Ed25519PublicKey.from_public_bytes(SMALL_ORDER[0]), SMALL_ORDER[0] + bytes(32)
+    for message in (b"yes", b"no"):
+        key.verify(signature, message)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_other_keys_are_keys(seed: bytes) -> None:
+    raw = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    assert not is_of_small_order(raw)
 
 
 def test_a_private_key_survives_its_file_and_is_not_printed() -> None:

@@ -24,6 +24,7 @@ from fedtrace.governance.log.log import Log
 from fedtrace.governance.refusals import RefusalCode, Refused
 from fedtrace.server.consortium import open_consortium
 
+OTHER_KEY = "B" * 42 + "A="
 WORDS = "five words nobody would guess"
 
 
@@ -147,9 +148,9 @@ def test_too_few_agree(hall: Hall, changes: dict[str, str], signers: int, senten
 def test_what_cannot_change_is_not_even_signed(hall: Hall) -> None:
     present = Charter.from_bytes(hall.town.charter.read_bytes())
     for before, after, what in (
-        (present.log.public_key, "A" * 43 + "=", "log is another one, and cannot change"),
-        (present.aggregator.public_key, "A" * 43 + "=", "aggregator is another one"),
-        (present.members[0].log_public_key, "A" * 43 + "=", "the key of the log of school-1"),
+        (present.log.public_key, OTHER_KEY, "log is another one, and cannot change"),
+        (present.aggregator.public_key, OTHER_KEY, "aggregator is another one"),
+        (present.members[0].log_public_key, OTHER_KEY, "the key of the log of school-1"),
         ("version = 2", "version = 3", "it is version 3 after"),
         ('previous = "sha256:', 'previous = "sha256:' + "0" * 64 + '"#', "in force is version 1"),
         ('consortium = "demo-consortium"', 'consortium = "other"', "consortium is another one"),
@@ -180,7 +181,7 @@ def test_a_machine_gets_another_key(hall: Hall) -> None:
 
 def test_a_key_that_is_not_here_and_a_school_that_is_left_out(hall: Hall) -> None:
     old = load_keys(hall.home("school-1") / "keys").public_key
-    hall.draft(**{old: "A" * 43 + "="})
+    hall.draft(**{old: OTHER_KEY})
     hall.sign(hall.machine("school-2"), hall.machine("school-3"))
     code, said = hall.accept("school-1")
     assert (code, "which is not in this home" in " ".join(said.split())) == (2, True)
