@@ -17,6 +17,28 @@ ODD: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+SMALL_ORDER = [
+    bytes.fromhex(key)
+    for key in (
+        "01" + 31 * "00",
+        "01" + 30 * "00" + "80",
+        "ec" + 30 * "ff" + "7f",
+        "ec" + 31 * "ff",
+        32 * "00",
+        31 * "00" + "80",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        "ed" + 30 * "ff" + "7f",
+        "ed" + 31 * "ff",
+        "ee" + 30 * "ff" + "7f",
+        "ee" + 31 * "ff",
+    )
+]
+"""All encodings of Curve25519's eight points of small order, and of their twins not reduced."""
+
+
 def copies_spoilt(whole: bytes, count: int) -> Iterator[bytes]:
     """Copies with one or two values exchanged, repeated, taken away or put in; always the same.
 

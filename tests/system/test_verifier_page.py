@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.chromium import Page, chromium
 from support.logs import charter_of, key_of, tell_story
-from support.spoiling import copies_spoilt
+from support.spoiling import SMALL_ORDER, copies_spoilt
 from support.tampering import TAMPERINGS
 from support.tampering.charters import SCHOOLS
 
@@ -110,7 +110,9 @@ def test_the_page_and_the_program_take_the_same_charters(page: Page) -> None:
         (founding, Charter.from_bytes, "parseCharter(bytes)", 400),
         (envelope, history.extended, "nextVersion([await parseCharter(first)], bytes)", 200),
     ):
-        tried = [whole, *copies_spoilt(whole, spoilt)]
+        key = first.members[0].public_key.encode()
+        anybodys = [whole.replace(key, base64.b64encode(each)) for each in SMALL_ORDER]
+        tried = [whole, *anybodys, *copies_spoilt(whole, spoilt)]
         texts = json.dumps([_base64(each) for each in [founding, *tried]])
         said = page.evaluate(
             f"((all) => Promise.all(all.slice(1).map(async (bytes) => {{ const first = all[0]; "

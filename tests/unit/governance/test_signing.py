@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given
 from hypothesis import strategies as st
 from support.gate import SCHOOLS, signer
+from support.spoiling import SMALL_ORDER
 
 from fedtrace.governance.log.keys import KeyKind, VerifierKey
 from fedtrace.governance.signing import (
@@ -128,28 +129,6 @@ def test_a_threshold_of_nobody_is_a_mistake() -> None:
 def test_only_32_bytes_in_one_encoding_are_a_key(key: str) -> None:
     with pytest.raises(ValueError, match="base64 of 32 bytes"):
         key_id(key)
-
-
-SMALL_ORDER = [
-    bytes.fromhex(key)
-    for key in (
-        "01" + 31 * "00",
-        "01" + 30 * "00" + "80",
-        "ec" + 30 * "ff" + "7f",
-        "ec" + 31 * "ff",
-        32 * "00",
-        31 * "00" + "80",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
-        "ed" + 30 * "ff" + "7f",
-        "ed" + 31 * "ff",
-        "ee" + 30 * "ff" + "7f",
-        "ee" + 31 * "ff",
-    )
-]
-"""All encodings of Curve25519's eight points of small order, and of their twins not reduced."""
 
 
 @pytest.mark.parametrize("raw", SMALL_ORDER, ids=bytes.hex)
