@@ -9,8 +9,9 @@ A SuperNode does one thing at a time and pulls only when it has nothing to do. S
 handed to it again when it pulls and
 
 - has never confirmed that the message arrived, or
-- was activated anew since, that is, its process is another one. A node that was not is either at
-  work or a copy of the school's home on another machine, which gets nothing. Where the order
+- was activated anew since, as another process is, or one that was away for a minute. A node that
+  was not is either at work or a copy of the school's home on another machine, which gets nothing
+  as long as the school's own node is online. Where the order
   itself ends the process, as one that takes too much memory does, each attempt costs the school
   another release's budget: after `MOST_ARRIVALS` it is left at that.
 
@@ -98,7 +99,10 @@ def _get_message_ins(
 
 
 def _offer_again(state: SqlLinkState, node_id: int) -> bool:
-    """Make what a node has lost a message that was never handed out; whether there was any."""
+    """Make the oldest message that a node has lost one that was never handed out, if there is one.
+
+    One only, as one is handed out: another may still be on its way, and is marked when it arrives.
+    """
     with state.session() as session:
         rows = session.execute(
             select(
@@ -114,17 +118,19 @@ def _offer_again(state: SqlLinkState, node_id: int) -> bool:
                 MessageIns.delivered_at != "",
                 MessageIns.created_at + MessageIns.ttl > now().timestamp(),
             )
+            .order_by(MessageIns.created_at, MessageIns.message_id)
         ).all()
-        lost = [row for row in rows if _is_lost(state, row)]
-        for row in lost:
-            if row.reply:
-                _drop_reply(state, row.reply)
-            session.execute(
-                update(MessageIns)
-                .where(MessageIns.message_id == row.message_id)
-                .values(delivered_at="")
-            )
-        return bool(lost)
+        lost = next((row for row in rows if _is_lost(state, row)), None)
+        if lost is None:
+            return False
+        if lost.reply:
+            _drop_reply(state, lost.reply)
+        session.execute(
+            update(MessageIns)
+            .where(MessageIns.message_id == lost.message_id)
+            .values(delivered_at="")
+        )
+        return True
 
 
 def _is_lost(state: SqlLinkState, row: Row[tuple[str, str, str | None, str]]) -> bool:
@@ -162,11 +168,19 @@ def _get_message_res(state: SqlLinkState, message_ids: set[str], run_id: int) ->
     """Flower's answer about the messages whose replies are there in full, or not at all."""
     with state.session() as session:
         begun = session.execute(
-            select(MessageRes.reply_to_message_id, MessageRes.message_id).where(
-                MessageRes.reply_to_message_id.in_(message_ids)
-            )
+            select(MessageIns.message_id, MessageRes.message_id.label("reply"), Node.online_until)
+            .join(MessageRes, MessageRes.reply_to_message_id == MessageIns.message_id)
+            .outerjoin(Node, Node.node_id == MessageIns.dst_node_id)
+            .where(MessageIns.message_id.in_(message_ids))
         ).all()
-        coming = {message for message, reply in begun if _missing(state, reply)}
+        coming = set()
+        for row in begun:
+            if not _missing(state, row.reply):
+                continue
+            if (row.online_until or 0) + GRACE_SECONDS < now().timestamp():
+                _drop_reply(state, row.reply)  # nobody is there to send the rest
+            else:
+                coming.add(row.message_id)
         replies: list[Message] = _replies(state, message_ids - coming, run_id)
         for reply in replies:
             state.object_store.delete(reply.metadata.reply_to_message_id)

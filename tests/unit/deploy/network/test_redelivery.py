@@ -205,6 +205,49 @@ def test_half_an_answer_is_not_shown_and_makes_room_for_a_whole_one(superlink: S
     assert reply.metadata.message_id == again.object_id
 
 
+def test_half_an_answer_of_a_school_that_is_gone_is_not_waited_for(
+    superlink: SuperLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = superlink.order()
+    superlink.pulled()
+    superlink.confirm(order)
+    superlink.put(answer_to(order), leave_out=1)
+    superlink.state.deactivate_node(superlink.node)
+    assert superlink.replies(order) == []
+    monkeypatch.setattr(redelivery, "GRACE_SECONDS", -1)
+    (reply,) = superlink.replies(order)
+    assert reply.has_error()
+
+
+def test_while_one_lost_order_comes_again_another_arrives(superlink: SuperLink) -> None:
+    """A pull that the school had given up was answered late, and its line had lost the first."""
+    first = superlink.order()
+    superlink.pulled()
+    second = superlink.order()
+    superlink.pulled()
+    assert superlink.pulled() == [first.object_id]
+    for each in (second, first):
+        superlink.confirm(each)
+        superlink.put(answer_to(each))
+    assert superlink.pulled() == []
+
+
+def test_then_half_an_answer_to_the_other_makes_room_too(superlink: SuperLink) -> None:
+    orders = [superlink.order()]
+    superlink.pulled()
+    orders.append(superlink.order())
+    superlink.pulled()
+    superlink.pulled()
+    superlink.confirm(orders[1])
+    superlink.put(answer_to(orders[1], b"one"), leave_out=1)
+    superlink.start_node_again()
+    for order in orders:
+        assert superlink.pulled() == [order.object_id]
+        superlink.confirm(order)
+        superlink.put(answer_to(order, b"two"))
+    assert [len(superlink.replies(order)) for order in orders] == [1, 1]
+
+
 def test_an_order_of_another_school_is_left_alone(superlink: SuperLink) -> None:
     other = superlink.state.create_node("owner", "owner", b"another key", HEARTBEAT_SECONDS)
     superlink.state.activate_node(other, HEARTBEAT_SECONDS)
