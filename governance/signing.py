@@ -54,6 +54,16 @@ def is_of_small_order(key: bytes) -> bool:
     return (int.from_bytes(key, "little") & (2**255 - 1)) % _FIELD in _OF_SMALL_ORDER
 
 
+def require_key_of_one(key: bytes) -> None:
+    """Refuse an Ed25519 key, 32 bytes, that is everybody's.
+
+    Raises:
+        ValueError: it is of small order.
+    """
+    if is_of_small_order(key):
+        raise ValueError("anybody can sign for a key of small order, so it stands for nobody")
+
+
 def _is_public_key(text: str) -> str:
     try:
         raw = base64.b64decode(text, validate=True)
@@ -61,8 +71,7 @@ def _is_public_key(text: str) -> str:
         raise ValueError("a public key is base64 of 32 bytes") from error
     if len(raw) != 32 or base64.b64encode(raw).decode("ascii") != text:
         raise ValueError("a public key is base64 of 32 bytes")
-    if is_of_small_order(raw):
-        raise ValueError("anybody can sign for a key of small order, so it stands for nobody")
+    require_key_of_one(raw)
     return text
 
 

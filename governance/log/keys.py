@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from fedtrace.governance.log.note import KEY_ID_BYTES, NoteError, decode_base64, encode_base64
-from fedtrace.governance.signing import is_of_small_order
+from fedtrace.governance.signing import require_key_of_one
 
 
 class KeyKind(IntEnum):
@@ -68,9 +68,8 @@ class VerifierKey:
                 f"a key of kind {self.kind:#04x} has {KEY_BYTES[self.kind]} bytes, not "
                 f"{len(self.public_key)}"
             )
-        ed25519 = self.kind is not KeyKind.COSIGNATURE_ML_DSA_44
-        if ed25519 and is_of_small_order(self.public_key):
-            raise ValueError("anybody can sign for a key of small order, so it stands for nobody")
+        if self.kind is not KeyKind.COSIGNATURE_ML_DSA_44:
+            require_key_of_one(self.public_key)
         named = self.name.encode() + b"\n" + bytes([self.kind]) + self.public_key
         object.__setattr__(self, "key_id", hashlib.sha256(named).digest()[:KEY_ID_BYTES])
 

@@ -47,6 +47,13 @@ class SuperLink:
         self.put(message)
         return message
 
+    def arrived(self) -> Message:
+        """Post an order that the school's node gets and confirms."""
+        order = self.order()
+        assert self.pulled() == [order.object_id]
+        self.confirm(order)
+        return order
+
     def put(self, message: Message, *, leave_out: int = 0) -> None:
         """Announce a message and upload its content, or all but the last parts of it."""
         message.metadata.__dict__["_message_id"] = message.object_id
@@ -123,9 +130,7 @@ def test_an_order_that_never_arrived_comes_again_at_the_next_pull(superlink: Sup
 
 def test_an_order_that_arrived_does_not(superlink: SuperLink) -> None:
     """Nor would it to a copy of the school's home that asks while the school is at work."""
-    order = superlink.order()
-    superlink.pulled()
-    superlink.confirm(order)
+    order = superlink.arrived()
     superlink.confirm(order)
     assert superlink.pulled() == []
 
@@ -133,9 +138,7 @@ def test_an_order_that_arrived_does_not(superlink: SuperLink) -> None:
 def test_but_comes_again_with_its_content_to_a_process_that_took_its_place(
     superlink: SuperLink,
 ) -> None:
-    order = superlink.order()
-    superlink.pulled()
-    superlink.confirm(order)
+    order = superlink.arrived()
     superlink.start_node_again()
     assert superlink.pulled() == [order.object_id]
     assert superlink.has_content(order)
@@ -168,9 +171,7 @@ def test_a_new_order_comes_first(superlink: SuperLink) -> None:
 
 
 def test_an_answered_order_does_not_come_again(superlink: SuperLink) -> None:
-    order = superlink.order()
-    superlink.pulled()
-    superlink.confirm(order)
+    order = superlink.arrived()
     superlink.put(answer_to(order))
     superlink.start_node_again()
     assert superlink.pulled() == []
@@ -180,9 +181,7 @@ def test_an_answered_order_does_not_come_again(superlink: SuperLink) -> None:
 
 
 def test_with_its_answer_the_content_of_an_order_is_dropped(superlink: SuperLink) -> None:
-    order = superlink.order()
-    superlink.pulled()
-    superlink.confirm(order)
+    order = superlink.arrived()
     assert superlink.has_content(order)
     superlink.put(answer_to(order))
     superlink.replies(order)
@@ -191,9 +190,7 @@ def test_with_its_answer_the_content_of_an_order_is_dropped(superlink: SuperLink
 
 
 def test_half_an_answer_is_not_shown_and_makes_room_for_a_whole_one(superlink: SuperLink) -> None:
-    order = superlink.order()
-    superlink.pulled()
-    superlink.confirm(order)
+    order = superlink.arrived()
     superlink.put(answer_to(order, b"one"), leave_out=1)
     assert superlink.replies(order) == []
     assert superlink.pulled() == []
@@ -208,9 +205,7 @@ def test_half_an_answer_is_not_shown_and_makes_room_for_a_whole_one(superlink: S
 def test_half_an_answer_of_a_school_that_is_gone_is_not_waited_for(
     superlink: SuperLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = superlink.order()
-    superlink.pulled()
-    superlink.confirm(order)
+    order = superlink.arrived()
     superlink.put(answer_to(order), leave_out=1)
     superlink.state.deactivate_node(superlink.node)
     assert superlink.replies(order) == []
@@ -278,9 +273,7 @@ def test_after_its_deadline_an_order_is_dropped_with_all_that_came_of_it(
 def test_a_node_that_went_away_has_a_minute_to_come_back(
     superlink: SuperLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = superlink.order()
-    superlink.pulled()
-    superlink.confirm(order)
+    order = superlink.arrived()
     superlink.state.deactivate_node(superlink.node)
     assert superlink.replies(order) == []
     monkeypatch.setattr(redelivery, "GRACE_SECONDS", -1)
