@@ -40,10 +40,11 @@ from fedtrace.governance.plan import (
     RoundsSection,
     SchoolsSection,
     SecureSumSection,
+    StepFactors,
     TermsSection,
     TrustMode,
 )
-from fedtrace.models.networks import Architecture, ModelSpec, build
+from fedtrace.models.networks import Architecture, KnowledgeModel, ModelSpec, build
 from fedtrace.models.parameters import fingerprint, to_vector
 from fedtrace.privacy.accounting import GaussianEvent, calibrate_noise
 
@@ -117,6 +118,9 @@ def draft_plan(
     """
     training = _training_like(like, job) if like else _default_training(job)
     model = build(training.spec, seed=job.seed)
+    aggregation = training.aggregation.model_copy(
+        update={"step_factors": _step_factors(model, like)}
+    )
     initial = to_vector(model)
     initial_parameters = bytes(save({"parameters": initial}))
     plan = Plan(
@@ -140,7 +144,7 @@ def draft_plan(
         rounds=RoundsSection(count=training.rounds, deadline_seconds=job.deadline_seconds),
         privacy=training.privacy,
         secure_sum=training.secure_sum,
-        aggregation=training.aggregation,
+        aggregation=aggregation,
         evaluation=training.evaluation,
         retention=RetentionSection(updates="P0D", checkpoints="P90D", model="P3Y", log="P10Y"),
         release=ReleaseSection(to="members", minimum_rounds=1),
@@ -269,6 +273,28 @@ def _default_training(job: Job) -> _Training:
             average_last=defaults.average_last,
         ),
         evaluation=EvaluationSection(noise_multiplier=evaluation_noise, bins=EVALUATION_BINS),
+    )
+
+
+def _step_factors(model: KnowledgeModel, like: Plan | None) -> tuple[StepFactors, ...] | None:
+    """The model's own; those of a plan that is taken over, for the sizes of this model."""
+    sizes = {name: value.numel() for name, value in model.named_parameters()}
+    if like is not None and like.aggregation.step_factors is None:
+        return None
+    if like is None and not model.step_factors:
+        return None
+    if like is None or like.aggregation.step_factors is None:
+        factors = [model.step_factors.get(name, (1.0,)) for name in sizes]
+    else:
+        factors = [stretch.factors for stretch in like.aggregation.step_factors]
+    if len(factors) != len(sizes):
+        raise ValueError(
+            f"the plan has {len(factors)} stretches of step factors; for another catalogue it "
+            f"needs one for each of {', '.join(sizes)}"
+        )
+    return tuple(
+        StepFactors(parameters=size, factors=each)
+        for size, each in zip(sizes.values(), factors, strict=True)
     )
 
 

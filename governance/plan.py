@@ -115,7 +115,7 @@ class ModelSection(Section):
         initial_parameters_digest: the safetensors bytes that round 1 starts from.
     """
 
-    architecture: Literal["dkt", "pfa", "shared-logistic", "residual-dkt"]
+    architecture: Literal["dkt", "pfa", "shared-logistic", "shared-logistic-2", "residual-dkt"]
     hidden_size: Annotated[int, Field(ge=1, le=65_536)]
     embedding_size: Annotated[int, Field(ge=1, le=65_536)]
     parameters: Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -172,10 +172,38 @@ class PrivacySection(RoundPrivacy):
     epsilon_student_year: Annotated[float, Field(gt=0, le=1000)]
 
 
+StepFactor = Annotated[float, Field(gt=0, le=1000)]
+
+
+class StepFactors(Section):
+    """A stretch of the parameters whose steps are longer or shorter than the plan's step size.
+
+    Attributes:
+        parameters: how many consecutive numbers it is for.
+        factors: on the step size, of one number after the other and again from the first; of a
+            table, one a column.
+    """
+
+    parameters: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    factors: Annotated[tuple[StepFactor, ...], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _whole_turns(self) -> Self:
+        """A table cut in the middle of a row is not the one that was meant."""
+        if self.parameters % len(self.factors):
+            raise ValueError(
+                f"{self.parameters} parameters are no multiple of {len(self.factors)} factors"
+            )
+        return self
+
+
 class AggregationSection(Section):
     """How the consortium moves the model by a round's sum; every number is public.
 
     Attributes:
+        step_factors: one a stretch, in the vector's order and together all of it; None where all
+            parameters take the same step. Then it is not in the document either, so that plans
+            from before there were any keep their digest.
         momentum: of sgd with momentum; the first moment of adam.
         second_momentum: the second moment of adam.
         stability: what adam adds to its denominator.
@@ -184,6 +212,10 @@ class AggregationSection(Section):
 
     optimiser: Literal["sgd", "momentum", "adam"]
     learning_rate: Annotated[float, Field(gt=0, le=1e6)]
+    step_factors: Annotated[
+        tuple[StepFactors, ...] | None,
+        Field(min_length=1, max_length=1000, exclude_if=lambda factors: factors is None),
+    ] = None
     momentum: Factor
     second_momentum: Factor
     stability: Annotated[float, Field(gt=0, le=1)]
@@ -305,6 +337,18 @@ class Plan(Document):
     release: ReleaseSection
     oversight: OversightSection
     terms: TermsSection
+
+    @model_validator(mode="after")
+    def _step_factors_are_for_all_parameters(self) -> Self:
+        """Fewer or more would move other parameters than were meant."""
+        factors = self.aggregation.step_factors
+        covered = sum(stretch.parameters for stretch in factors or ())
+        if factors is not None and covered != self.model.parameters:
+            raise ValueError(
+                f"aggregation.step_factors are for {covered} parameters, the model has "
+                f"{self.model.parameters}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _distributed_trust_is_a_secure_sum(self) -> Self:

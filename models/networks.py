@@ -19,10 +19,10 @@ from torch.nn import functional
 
 from fedtrace.models.history import COUNTS, FEATURES, history, with_history
 from fedtrace.models.interactions import Batch
-from fedtrace.models.scaling import COLUMNS, SCALE, scaled
+from fedtrace.models.scaling import COLUMNS, scaled
 from fedtrace.models.surprise import surprises
 
-Architecture = Literal["dkt", "pfa", "shared-logistic", "residual-dkt"]
+Architecture = Literal["dkt", "pfa", "shared-logistic", "shared-logistic-2", "residual-dkt"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 HEAD_STDDEV = 0.1
@@ -35,10 +35,6 @@ gradient, which has to teach the skills' easiness too."""
 SLOPES = ("log_wins_skill", "log_failures_skill", "last_answer_other_skill", "ability")
 """Features whose weight ``SharedLogistic`` lets each skill vary."""
 
-SLOPE_GAIN = 1.5
-"""Raises the spread of a slope's feature from 0.2 to 0.3: slopes vary less than easiness, and a
-column's spread under early stopping is what is believed of its weight beforehand."""
-
 _SLOPE_COLUMNS = [COLUMNS.index(name) for name in SLOPES]
 
 
@@ -47,7 +43,11 @@ class KnowledgeModel(nn.Module, ABC):
 
     Attributes:
         skills: the size of the skill catalogue; a batch holds ids below it.
+        step_factors: by parameter, what a server that trains it should multiply its step with, for
+            the parameter's numbers in turn; 1 for a parameter that is not named.
     """
+
+    step_factors: Mapping[str, tuple[float, ...]] = MappingProxyType({})
 
     def __init__(self, skills: int) -> None:
         super().__init__()
@@ -119,6 +119,39 @@ class PFA(KnowledgeModel):
         return with_history(batch)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scales:
+    """How ``SharedLogistic`` shares out the precision and the length of a step.
+
+    A student's gradient is clipped as a whole and noise is the same in every coordinate: a weight
+    that sees larger numbers gets more of the precision. A skill's easiness sees 1. And how far a
+    weight goes before training ends is what is believed of its size beforehand
+    (``fedtrace.deploy.simulation.step_size``), which is another matter than its precision.
+
+    Attributes:
+        shared: spread of the features that the shared weights see.
+        level: what the level sees.
+        slopes: spread of the features that a skill's slopes see.
+        shared_step: on the server's step for the shared weights.
+        slopes_step: on the server's step for the slopes.
+    """
+
+    shared: float
+    level: float
+    slopes: float
+    shared_step: float
+    slopes_step: float
+
+
+FIRST_SCALES = Scales(shared=0.2, level=0.2, slopes=0.3, shared_step=1.0, slopes_step=1.0)
+"""Of the architecture ``shared-logistic``, which plans and models of version 0.1.0 mean."""
+
+BALANCED_SCALES = Scales(shared=0.1, level=0.5, slopes=0.45, shared_step=2.0, slopes_step=0.3)
+"""Every interaction teaches the shared weights: they need little precision. Slopes vary less than
+easiness: a wide feature and short steps leave little noise in them. docs/measurements.md says what
+else was tried."""
+
+
 class SharedLogistic(KnowledgeModel):
     """Logistic regression on rich history features whose weights all skills share.
 
@@ -129,13 +162,23 @@ class SharedLogistic(KnowledgeModel):
     (``fedtrace.models.history``) and how far the student's answers differed from that expectation
     (``fedtrace.models.surprise``).
 
-    The features have mean 0 and the same small spread (``fedtrace.models.scaling``). A student's
-    gradient is clipped as a whole, and noise is the same in every coordinate: large features
-    would leave the easiness of the skills, which needs the precision, a small part of the norm.
+    The features have mean 0 and public spreads (``fedtrace.models.scaling``).
+
+    Args:
+        skills: catalogue size.
+        scales: what the weights see, and the length of their steps.
     """
 
-    def __init__(self, skills: int) -> None:
+    def __init__(self, skills: int, scales: Scales = BALANCED_SCALES) -> None:
         super().__init__(skills)
+        self.scales = scales
+        if scales.shared_step != 1 or scales.slopes_step != 1:
+            self.step_factors = MappingProxyType(
+                {
+                    "shared.weight": (scales.shared_step,),
+                    "easiness_slopes.weight": (1.0, *[scales.slopes_step] * len(SLOPES)),
+                }
+            )
         self.shared = nn.Linear(len(COLUMNS), 1, bias=False)
         self.level = nn.Linear(1, 1, bias=False)
         self.easiness_slopes = nn.Embedding(skills, 1 + len(SLOPES))
@@ -144,13 +187,13 @@ class SharedLogistic(KnowledgeModel):
 
     def forward(self, batch: Batch) -> Tensor:
         """See ``KnowledgeModel.forward``."""
-        one = batch.correct.new_full((*batch.skills.shape, 1), SCALE)
+        level = batch.correct.new_full((*batch.skills.shape, 1), self.scales.level)
         of_skill: Tensor = self.easiness_slopes(batch.skills)
-        average = _column(self.level(one)) + of_skill[..., 0]
+        average = _column(self.level(level)) + of_skill[..., 0]
         surprised = surprises(batch.correct, torch.sigmoid(average))
         past = scaled(torch.cat([history(batch), surprised], dim=2))
         own: Tensor = (of_skill[..., 1:] * past[..., _SLOPE_COLUMNS]).sum(dim=2)
-        return average + _column(self.shared(past)) + SLOPE_GAIN * own
+        return average + _column(self.shared(self.scales.shared * past)) + self.scales.slopes * own
 
     def prepare(self, batch: Batch) -> Batch:
         """Compute the history once."""
@@ -252,7 +295,8 @@ _BUILDERS: Mapping[Architecture, Callable[[ModelSpec], KnowledgeModel]] = Mappin
             spec.skills, embedding_size=spec.embedding_size, hidden_size=spec.hidden_size
         ),
         "pfa": lambda spec: PFA(spec.skills),
-        "shared-logistic": lambda spec: SharedLogistic(spec.skills),
+        "shared-logistic": lambda spec: SharedLogistic(spec.skills, FIRST_SCALES),
+        "shared-logistic-2": lambda spec: SharedLogistic(spec.skills, BALANCED_SCALES),
         "residual-dkt": lambda spec: ResidualDKT(
             spec.skills, embedding_size=spec.embedding_size, hidden_size=spec.hidden_size
         ),

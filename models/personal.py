@@ -4,7 +4,11 @@ It never leaves the school, so that it costs no epsilon, and it may be as large 
 layers, both trained on this school's students only:
 
 1. the released ``SharedLogistic``, fitted on with a pull towards it (Li et al. 2021, "Ditto",
-   section 3): the school's own difficulties where it has answers, the consortium's where not;
+   section 3): the school's own difficulties where it has answers, the consortium's where not.
+   How strong a pull is right differs from school to school by a factor of a hundred, so each
+   school asks its own students: several strengths, weighted by how well they foretell students
+   whom they were not fitted on (Yao et al. 2018, "Using Stacking to Average Bayesian Predictive
+   Distributions", section 3.4, pseudo-BMA);
 2. where there are enough students, a few ``ResidualDKT`` networks that start as layer 1 and learn
    what it misses, each from another seed. The mean of all logits is the prediction (a logarithmic
    opinion pool; Genest and Zidek 1986, "Combining Probability Distributions"): the networks err
@@ -16,6 +20,7 @@ the opponent of joining.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,8 +40,11 @@ class PersonalSettings:
     """How a school trains its own model.
 
     Attributes:
-        pull: precision of the pull towards the released model.
-        prior: precision of the pull towards zero where there is no released model.
+        pulls: precisions of the pull towards the released model that are weighted.
+        priors: the same of the pull towards zero where there is no released model.
+        folds: in how many parts the students are left out, in turns, to weigh them.
+        answers_worth_one: answers of one student resemble each other; that many say as much as a
+            single independent one.
         least_students: fewer students train no network.
         networks: how many are averaged with layer 1.
         width: of their embedding and state.
@@ -46,12 +54,14 @@ class PersonalSettings:
         batch_rows: windows a step.
     """
 
-    pull: float = 3.0
-    prior: float = 1.0
+    pulls: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0)
+    priors: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0)
+    folds: int = 4
+    answers_worth_one: float = 2.0
     least_students: int = 40
     networks: int = 2
     width: int = 32
-    embedding_stddev: float = 0.1
+    embedding_stddev: float = 0.6
     network_pull: float = 5.0
     phases: tuple[tuple[float, int], ...] = ((0.01, 6), (0.003, 6))
     batch_rows: int = 16
@@ -97,7 +107,7 @@ def personalise(
     """Train a school's own model; equal arguments give equal models.
 
     Args:
-        released: float32 [parameters] of a ``SharedLogistic``; None for a school alone.
+        released: float32 [parameters] of a ``shared-logistic-2``; None for a school alone.
         skills: catalogue size.
         train: the school's own training students, one row each; none leaves the released model.
         seed: of the networks' first parameters and the order of minibatches.
@@ -105,26 +115,62 @@ def personalise(
         settings: how.
 
     Raises:
-        ValueError: ``released`` does not fit a ``SharedLogistic`` over these skills.
+        ValueError: ``released`` does not fit a ``shared-logistic-2`` over these skills.
     """
     with torch.random.fork_rng(devices=[]):
         tuned = SharedLogistic(skills)
     start = to_vector(tuned) if released is None else released
-    strength = settings.prior if released is None else settings.pull
-    from_vector(tuned, start)
-    fit_full_batch(
-        tuned,
-        train,
-        iterations=_LOGISTIC_ITERATIONS,
-        max_sequence=max_sequence,
-        pull=Pull(towards=start, strength=strength),
-    )
+    strengths = settings.priors if released is None else settings.pulls
+    _tune(tuned, start, train, strengths, max_sequence, settings)
     enough = len(train) >= settings.least_students
     networks = [
         _network(tuned, train, seed + number, max_sequence, settings)
         for number in range(settings.networks if enough else 0)
     ]
     return PersonalModel((tuned, *networks), max_sequence)
+
+
+def _tune(
+    model: SharedLogistic,
+    start: Vector,
+    train: Interactions,
+    strengths: Sequence[float],
+    max_sequence: int,
+    settings: PersonalSettings,
+) -> None:
+    """Layer 1, in place: the mean of one fit a strength.
+
+    Logits are nearly linear in the parameters, so that the mean of these is the mean of those.
+    """
+
+    def fitted(students: Interactions, strength: float) -> Vector:
+        from_vector(model, start)
+        fit_full_batch(
+            model,
+            students,
+            iterations=_LOGISTIC_ITERATIONS,
+            max_sequence=max_sequence,
+            pull=Pull(towards=start, strength=strength),
+        )
+        return to_vector(model)
+
+    scores = np.zeros(len(strengths))
+    part = np.arange(len(train)) % settings.folds
+    for fold in range(settings.folds if len(train) > 1 else 0):
+        held_out = train.select(part == fold)
+        for index, strength in enumerate(strengths):
+            fitted(train.select(part != fold), strength)
+            scores[index] += _log_likelihood(model, held_out, max_sequence)
+    weights = np.exp((scores - scores.max()) / settings.answers_worth_one)
+    fits = np.stack([fitted(train, strength) for strength in strengths])
+    from_vector(model, np.average(fits, axis=0, weights=weights))
+
+
+def _log_likelihood(model: KnowledgeModel, interactions: Interactions, max_sequence: int) -> float:
+    """In nats, of all predictions; 0 where there is none."""
+    logits, correct, _ = predict(model, interactions, max_sequence)
+    signed = np.where(correct == 1, logits, -logits).astype(np.float64)
+    return -float(np.logaddexp(0, -signed).sum())
 
 
 def _network(

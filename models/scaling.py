@@ -20,10 +20,6 @@ from fedtrace.models.surprise import SURPRISES
 COLUMNS: Final = (*FEATURES, *SURPRISES)
 """Names of the features that are scaled here, in order."""
 
-SCALE: Final = 0.2
-"""Spread of a scaled feature. Easiness enters with 1: a student meets few skills, and the noise on
-each of them matters far more than the noise on weights that every interaction teaches."""
-
 TYPICAL: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
     {
         "log_wins_skill": (0.95, 0.85),
@@ -53,9 +49,9 @@ _MEANS, _SPREADS = torch.tensor([TYPICAL[name] for name in COLUMNS]).unbind(dim=
 
 
 def scaled(features: Tensor) -> Tensor:
-    """float32 [row, time, feature]: about mean 0 and spread ``SCALE``.
+    """float32 [row, time, feature]: about mean 0 and spread 1.
 
     Args:
         features: float32 [row, time, feature], in the order of ``COLUMNS``.
     """
-    return (features - _MEANS) / _SPREADS * SCALE
+    return (features - _MEANS) / _SPREADS

@@ -119,6 +119,7 @@ class ServerOptimiser:
         momentum: mu, or Adam's beta 1.
         second_momentum: Adam's beta 2.
         stability: Adam's epsilon.
+        factors: float64 [parameters], on the step of each parameter; None for 1 everywhere.
     """
 
     rule: Literal["sgd", "momentum", "adam"]
@@ -126,16 +127,21 @@ class ServerOptimiser:
     momentum: float = 0.9
     second_momentum: float = 0.999
     stability: float = 1e-8
+    factors: Vector64 | None = None
 
     @classmethod
     def of(cls, section: AggregationSection) -> ServerOptimiser:
         """The optimiser that a plan names."""
+        stretches = section.step_factors
         return cls(
             rule=section.optimiser,
             learning_rate=section.learning_rate,
             momentum=section.momentum,
             second_momentum=section.second_momentum,
             stability=section.stability,
+            factors=None
+            if stretches is None
+            else np.concatenate([np.resize(each.factors, each.parameters) for each in stretches]),
         )
 
     def step(
@@ -159,7 +165,11 @@ class ServerOptimiser:
                 f"parameters {parameters.shape}, update {mean_update.shape} and optimiser state "
                 f"{state.first.shape} must have one shape"
             )
+        if self.factors is not None and self.factors.shape != parameters.shape:
+            raise ValueError(f"{self.factors.size} step factors, {parameters.size} parameters")
         direction, new_state = self._direction(mean_update, state)
+        if self.factors is not None:
+            direction = self.factors * direction
         moved = parameters.astype(np.float64) + self.learning_rate * direction
         with np.errstate(over="ignore"):
             checkpoint = moved.astype(np.float32)

@@ -18,6 +18,7 @@ class ModelChoice(StrEnum):
     DKT = "dkt"
     PFA = "pfa"
     SHARED_LOGISTIC = "shared-logistic"
+    SHARED_LOGISTIC_2 = "shared-logistic-2"
     RESIDUAL_DKT = "residual-dkt"
 
 

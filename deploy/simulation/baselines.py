@@ -83,6 +83,7 @@ class BaselineSettings:
     finetune_phases: Phases = ()
 
 
+_LOGISTIC = BaselineSettings(prior=0.3, rounds=100, learning_rate=0.1, pull=3)
 SETTINGS: Mapping[Architecture, BaselineSettings] = MappingProxyType(
     {
         "dkt": BaselineSettings(
@@ -105,7 +106,8 @@ SETTINGS: Mapping[Architecture, BaselineSettings] = MappingProxyType(
             finetune_phases=((0.003, 5),),
         ),
         "pfa": BaselineSettings(prior=1, rounds=100, learning_rate=0.05, pull=5),
-        "shared-logistic": BaselineSettings(prior=0.3, rounds=100, learning_rate=0.1, pull=3),
+        "shared-logistic": _LOGISTIC,
+        "shared-logistic-2": _LOGISTIC,
     }
 )
 """Set in some twenty trials, DKT's on validation students; docs/measurements.md has the results."""

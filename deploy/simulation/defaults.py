@@ -91,7 +91,7 @@ def propose(consortium: Consortium) -> Proposal:
     Raises:
         ValueError: an epsilon that no noise can reach.
     """
-    architecture: Architecture = "shared-logistic"
+    architecture: Architecture = "shared-logistic-2"
     return Proposal(architecture=architecture, training=training_defaults(architecture, consortium))
 
 
@@ -113,7 +113,7 @@ def training_defaults(
         found = replace(
             found, rounds=rounds, average_last=min(found.average_last, max(1, rounds // 2))
         )
-    if architecture != "shared-logistic":
+    if not math.isnan(found.learning_rate):
         return found
     return replace(
         found,
@@ -127,6 +127,15 @@ def training_defaults(
         ),
     )
 
+
+_LOGISTIC = TrainingDefaults(
+    rounds=100,
+    sampling_rate=1.0,
+    clipping_norm=0.05,
+    optimiser="momentum",
+    learning_rate=math.nan,  # depends on the consortium
+    average_last=50,
+)
 
 DEFAULTS: Mapping[Architecture, TrainingDefaults] = MappingProxyType(
     {
@@ -148,14 +157,8 @@ DEFAULTS: Mapping[Architecture, TrainingDefaults] = MappingProxyType(
             learning_rate=0.01,
             average_last=150,
         ),
-        "shared-logistic": TrainingDefaults(
-            rounds=100,
-            sampling_rate=1.0,
-            clipping_norm=0.05,
-            optimiser="momentum",
-            learning_rate=math.nan,  # depends on the consortium
-            average_last=50,
-        ),
+        "shared-logistic": _LOGISTIC,
+        "shared-logistic-2": _LOGISTIC,
         "residual-dkt": TrainingDefaults(
             hidden_size=8,
             embedding_size=8,

@@ -23,13 +23,13 @@ def personalised(
 
     Args:
         splits: school -> its students by fold.
-        released: float32 [parameters] of a ``SharedLogistic``; None for each school alone.
+        released: float32 [parameters] of a ``shared-logistic-2``; None for each school alone.
         skills: catalogue size.
         seed: of the schools' networks.
         tick: told after every school.
 
     Raises:
-        ValueError: ``released`` does not fit a ``SharedLogistic`` over these skills.
+        ValueError: ``released`` does not fit a ``shared-logistic-2`` over these skills.
     """
     predictions = {}
     for school, split in splits.items():

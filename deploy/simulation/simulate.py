@@ -128,7 +128,7 @@ def simulate(
         if outcome.model_path is not None:
             tests = {school: split.test for school, split in splits.items()}
             metrics["private"] = score_release(outcome.model_path, plan, tests)
-            if plan.model.architecture == "shared-logistic":
+            if plan.model.architecture == "shared-logistic-2":
                 with _timed("models of the schools", seconds, phase):
                     released = load_file(outcome.model_path)["parameters"]
                     metrics["personalised"] = personalised(

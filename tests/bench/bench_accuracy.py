@@ -51,7 +51,7 @@ from fedtrace.server.aggregation import (
 SEEDS = (0, 1, 2)
 EPSILONS = (8.0, 4.0, 2.0, 1.0)
 PERSONALISED_EPSILONS = (8.0, 2.0)
-PROPOSED: Architecture = "shared-logistic"
+PROPOSED: Architecture = "shared-logistic-2"
 SMALL_SCHOOL = 40
 """Students; smaller schools are reported apart."""
 DATA = Path(os.environ.get("FEDTRACE_DATA", "../shared/data"))
@@ -191,13 +191,7 @@ def _train(plan: Plan, initial: bytes, holders: Splits) -> Vector:
     checkpoint = load(initial)["parameters"]
     state = OptimiserState.fresh(checkpoint.size)
     rules, privacy = plan.aggregation, plan.privacy
-    optimiser = ServerOptimiser(
-        rule=rules.optimiser,
-        learning_rate=rules.learning_rate,
-        momentum=rules.momentum,
-        second_momentum=rules.second_momentum,
-        stability=rules.stability,
-    )
+    optimiser = ServerOptimiser.of(rules)
     denominator = public_denominator(
         sampling_rate=privacy.sampling_rate,
         planned_students=privacy.planned_students,

@@ -124,7 +124,7 @@ def _contribution() -> Measurement:
             faults = {(s, r): partial(_timed, seconds) for s in federation.schools for r in (2, 3)}
             federation.run(wire=Wire(federation, faults=faults))
     return Measurement(
-        name="contribution of the real client, 15 students, shared-logistic",
+        name="contribution of the real client, 15 students, shared-logistic-2",
         value=median(seconds),
         unit="s",
         spread=spread(seconds),

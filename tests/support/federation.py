@@ -143,7 +143,7 @@ def accept(
             minimum_per_round=2,
             catalogue=CATALOGUE,
             planned_students=SCHOOLS * STUDENTS,
-            architecture="shared-logistic",
+            architecture="shared-logistic-2",
             trust_mode=trust_mode,
             epsilon=EPSILON,
             rounds=ROUNDS,

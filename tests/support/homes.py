@@ -32,7 +32,7 @@ MAPPING = Mapping(
     columns=Columns(student="student", order="order", skill="skill", correct="correct")
 )
 MODEL = build(
-    ModelSpec(architecture="shared-logistic", skills=SKILLS, hidden_size=1, embedding_size=1),
+    ModelSpec(architecture="shared-logistic-2", skills=SKILLS, hidden_size=1, embedding_size=1),
     seed=1,
 )
 INITIAL_PARAMETERS = write_tensor("parameters", to_vector(MODEL))

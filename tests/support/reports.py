@@ -73,7 +73,7 @@ def sample_report(
         interactions=18_442,
         skills=40,
         rounds=rounds,
-        model="shared-logistic",
+        model="shared-logistic-2",
         parameters=54,
         epsilon=spent[-1] if spent else None,
         delta=1e-5,

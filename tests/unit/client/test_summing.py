@@ -16,6 +16,7 @@ from fedtrace.privacy.kernel.library import kernel_available
 needs_kernel = pytest.mark.skipif(
     not kernel_available(), reason="the compiled engine was not built: no C++ compiler at install"
 )
+LOGISTIC = ("pfa", "shared-logistic", "shared-logistic-2")
 LENGTHS = [1, 30, 2, 9, 0, 14, 14, 5]
 
 
@@ -52,7 +53,7 @@ def test_both_engines_give_the_same_sum(
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_only_networks_with_an_lstm_are_compiled(architecture: Architecture) -> None:
     sums = student_sums(model(architecture), spec(architecture))
-    assert (sums.name == "torch") is (architecture in ("pfa", "shared-logistic"))
+    assert (sums.name == "torch") is (architecture in LOGISTIC)
 
 
 def test_torch_does_the_work_where_the_engine_was_not_built(

@@ -30,7 +30,7 @@ from fedtrace.governance.manifest import (
     sign_refusal,
 )
 from fedtrace.governance.orders import open_order, sign_order
-from fedtrace.governance.plan import load_toml
+from fedtrace.governance.plan import Plan, load_toml
 from fedtrace.governance.plan_signing import open_plan, sign_plan
 from fedtrace.governance.policy import load_policy_toml, open_policy, sign_policy
 from fedtrace.governance.refusals import RefusalCode
@@ -195,6 +195,42 @@ def test_a_wrong_plan_says_where_what_and_the_bound(old: str, new: str, sentence
     with pytest.raises(PolicyError) as error:
         load_toml(PLAN_TOML.replace(old, new))
     assert sentence in str(error.value)
+
+
+def with_step_factors(*parameters: int) -> str:
+    stretches = ", ".join(f"{{ parameters = {count}, factors = [2.0] }}" for count in parameters)
+    rate = "learning_rate = 0.03"
+    assert rate in PLAN_TOML
+    return PLAN_TOML.replace(rate, f"{rate}\nstep_factors = [{stretches}]")
+
+
+def test_a_plan_without_step_factors_does_not_name_them() -> None:
+    """So that a plan from before there were any keeps its bytes; null would be a second way."""
+    usual = load_toml(PLAN_TOML)
+    half, odd = divmod(usual.model.parameters, 2)
+    factored = load_toml(with_step_factors(half, half + odd))
+    values = json.loads(usual.to_bytes())
+    values["aggregation"]["step_factors"] = None
+
+    assert b"step_factors" not in usual.to_bytes()
+    assert Plan.from_bytes(factored.to_bytes()) == factored
+    with pytest.raises(Rejected, match="not in its canonical encoding"):
+        Plan.from_bytes(canonical(values))
+
+
+def test_step_factors_for_another_model_are_refused() -> None:
+    parameters = load_toml(PLAN_TOML).model.parameters
+
+    with pytest.raises(PolicyError, match=f"for {parameters + 1} parameters, the model has"):
+        load_toml(with_step_factors(parameters, 1))
+
+
+def test_step_factors_that_end_in_the_middle_of_a_row_are_refused() -> None:
+    parameters = load_toml(PLAN_TOML).model.parameters
+    odd = ", ".join(["2.0"] * (parameters - 1))
+
+    with pytest.raises(PolicyError, match=f"{parameters} parameters are no multiple of"):
+        load_toml(with_step_factors(parameters).replace("[2.0]", f"[{odd}]"))
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -110,8 +110,11 @@ def test_parameters_sit_in_layers_that_the_engine_books_each_called_once(
     assert in_leaves == sum(value.numel() for value in model.parameters())
 
 
-def test_the_shared_logistic_has_nineteen_shared_weights_a_level_and_five_a_skill() -> None:
-    assert len(to_vector(build(spec("shared-logistic"), seed=0))) == 19 + 1 + 5 * SKILLS
+@pytest.mark.parametrize("architecture", ["shared-logistic", "shared-logistic-2"])
+def test_the_shared_logistic_has_nineteen_shared_weights_a_level_and_five_a_skill(
+    architecture: Architecture,
+) -> None:
+    assert len(to_vector(build(spec(architecture), seed=0))) == 19 + 1 + 5 * SKILLS
 
 
 def test_residual_dkt_starts_as_its_base() -> None:

@@ -69,8 +69,8 @@ def test_nobody_to_train_on_leaves_the_released_model_as_it_is() -> None:
 
 def test_a_hard_pull_stays_at_the_released_model() -> None:
     released = np.full(to_vector(SharedLogistic(SKILLS)).size, 0.2, dtype=np.float32)
-    near = own(students(), released, replace(SMALL, pull=1e6, networks=0)).members[0]
-    free = own(students(), released, replace(SMALL, pull=0.1, networks=0)).members[0]
+    near = own(students(), released, replace(SMALL, pulls=(1e6,), networks=0)).members[0]
+    free = own(students(), released, replace(SMALL, pulls=(0.1,), networks=0)).members[0]
 
     assert np.abs(to_vector(near) - released).max() < 0.01
     assert np.abs(to_vector(free) - released).max() > 0.1

@@ -4,7 +4,7 @@ import torch
 
 from fedtrace.models.history import history
 from fedtrace.models.interactions import Interactions, to_batch
-from fedtrace.models.scaling import COLUMNS, SCALE, TYPICAL, scaled
+from fedtrace.models.scaling import COLUMNS, TYPICAL, scaled
 from fedtrace.models.simulator import simulate_schools
 from fedtrace.models.surprise import surprises
 
@@ -22,7 +22,7 @@ def test_simulated_students_have_about_mean_zero_and_the_common_spread() -> None
     expected = ((right + 1) / (met + 2))[batch.skills]
 
     found = scaled(torch.cat([history(batch), surprises(batch.correct, expected)], dim=2))
-    judged = found[batch.predicted] / SCALE
+    judged = found[batch.predicted]
 
     assert (judged.mean(dim=0).abs() < 0.25).all()
     assert ((judged.std(dim=0) > 0.75) & (judged.std(dim=0) < 1.25)).all()

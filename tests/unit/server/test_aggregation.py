@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
+from support.scripted_schools import make_plan
 
 from fedtrace.server.aggregation import (
     OptimiserState,
@@ -50,6 +52,38 @@ def test_adam_by_hand() -> None:
     )
     expected = np.array([0.0, 1.0]) + 0.1 * np.cumsum([first, second], axis=1).T
     np.testing.assert_allclose(trajectory(optimiser), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["sgd", "momentum", "adam"])
+def test_a_step_factor_stretches_its_own_parameters_alone(
+    rule: Literal["sgd", "momentum", "adam"],
+) -> None:
+    usual = np.array(trajectory(ServerOptimiser(rule=rule, learning_rate=0.5)))
+    factors = np.array([1.0, 3.0])
+    longer = np.array(trajectory(ServerOptimiser(rule=rule, learning_rate=0.5, factors=factors)))
+    start = np.array([0.0, 1.0])
+
+    np.testing.assert_allclose(longer - start, factors * (usual - start), rtol=1e-6)
+
+
+def test_a_plan_names_the_factors_by_stretches_and_they_hold_in_turn() -> None:
+    stretches = (
+        {"parameters": 2, "factors": (0.5,)},
+        {"parameters": 4, "factors": (4.0, 1.0)},
+    )
+    plan = make_plan(("north", "south"), parameters=6, step_factors=stretches)
+
+    factors = ServerOptimiser.of(plan.aggregation).factors
+
+    assert factors is not None
+    assert factors.tolist() == [0.5, 0.5, 4.0, 1.0, 4.0, 1.0]
+
+
+def test_factors_of_another_model_move_nothing() -> None:
+    optimiser = ServerOptimiser(rule="sgd", learning_rate=0.5, factors=np.ones(3))
+
+    with pytest.raises(ValueError, match="3 step factors, 2 parameters"):
+        trajectory(optimiser)
 
 
 def test_adams_first_step_is_the_rate_whatever_the_size_of_the_update() -> None:

@@ -18,7 +18,7 @@ def rate(consortium: Consortium) -> float:
 def test_the_logistic_model_is_proposed_with_a_finite_step() -> None:
     proposal = propose(TOWN)
 
-    assert proposal.architecture == "shared-logistic"
+    assert proposal.architecture == "shared-logistic-2"
     assert math.isfinite(proposal.training.learning_rate)
     assert proposal.training.sampling_rate == 1
 
@@ -32,14 +32,14 @@ def test_less_noise_allows_longer_steps() -> None:
 
 
 def test_rounds_share_the_travel() -> None:
-    usual = training_defaults("shared-logistic", TOWN)
-    doubled = training_defaults("shared-logistic", TOWN, rounds=2 * usual.rounds)
+    usual = training_defaults("shared-logistic-2", TOWN)
+    doubled = training_defaults("shared-logistic-2", TOWN, rounds=2 * usual.rounds)
 
     assert doubled.learning_rate == pytest.approx(usual.learning_rate / 2)
 
 
 def test_a_short_job_averages_its_later_half_and_keeps_its_steps_short() -> None:
-    short = training_defaults("shared-logistic", TOWN, rounds=3)
+    short = training_defaults("shared-logistic-2", TOWN, rounds=3)
 
     assert short.average_last == 1
     assert short.learning_rate * short.clipping_norm <= LONGEST_STEP
